@@ -1,0 +1,96 @@
+# ctx: detached contexts for Unix commands. `make help` lists the targets.
+# A folder is a module, so its objects are its .c files; each layer is an archive, and a call upwards fails to link.
+
+VERSION := 0.1.0
+B ?= build
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+CC ?= cc
+PKGCONFIG ?= pkg-config
+CLANG_FORMAT ?= clang-format
+
+SANITIZE ?=
+OPT ?= -O2 -g
+HARDEN := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE -fstack-clash-protection
+ifneq ($(SANITIZE),)
+OPT := -O1 -g -fno-omit-frame-pointer
+HARDEN := -fPIE -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
+endif
+WARN := -Wall -Wextra -Werror -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wcast-qual -Wswitch-enum -Wformat=2
+override CPPFLAGS += -D_GNU_SOURCE -DCTX_VERSION='"$(VERSION)"' -DCTX_LIBEXECDIR='"$(PREFIX)/libexec/ctxd"' \
+	-DCTX_SYSCONFDIR='"$(SYSCONFDIR)"' -Ilib -Idaemon -I. -I$(B)
+override CFLAGS += -std=gnu11 $(OPT) $(HARDEN) $(WARN) -fvisibility=hidden
+override LDFLAGS += -pie -Wl,-z,relro,-z,now $(if $(SANITIZE),-fsanitize=$(SANITIZE))
+# The spawner is static: nothing but libc, and a monitor (a fork of it) stays small. So is ctxctl: a dynamic start costs
+# users a tenth of each call. A sanitizer cannot be linked statically.
+STATIC := $(if $(SANITIZE),,-static-pie)
+
+EV_LIBS := -lev
+JANSSON_CFLAGS := $(shell $(PKGCONFIG) --cflags jansson 2>/dev/null)
+JANSSON_LIBS := $(shell $(PKGCONFIG) --libs jansson 2>/dev/null || echo -ljansson)
+SQLITE_LIBS := $(shell $(PKGCONFIG) --libs sqlite3 2>/dev/null || echo -lsqlite3)
+INIH_LIBS := $(shell $(PKGCONFIG) --libs inih 2>/dev/null || echo -linih)
+override CPPFLAGS += $(JANSSON_CFLAGS)
+
+LAYERS := lib/base lib/record lib/varlink lib/client daemon/core daemon/store daemon/exec daemon/engine daemon/api
+objs = $(patsubst %.c,$(B)/%.o,$(sort $(wildcard $(1)/*.c)))
+lib = $(foreach l,$(1),$(B)/lib$(notdir $(l)).a)
+
+PROGRAMS := $(B)/ctxd $(B)/ctxctl $(B)/ctx-spawner
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+MANPAGES := $(wildcard man/*.[1-8])
+
+all: $(PROGRAMS)
+
+# The notify and socket activation protocols are spoken directly: two variables and a datagram need no library.
+$(B)/ctxd: $(call objs,daemon) $(call lib,api engine exec store core varlink record base)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(EV_LIBS) $(SQLITE_LIBS) $(INIH_LIBS) $(JANSSON_LIBS)
+$(B)/ctxctl: $(call objs,cli) $(call lib,client varlink base)
+	$(CC) $(CFLAGS) $(LDFLAGS) $(STATIC) -o $@ $^ $(JANSSON_LIBS)
+$(B)/ctx-spawner: $(call objs,spawner) $(call lib,record base)
+	$(CC) $(CFLAGS) $(LDFLAGS) $(STATIC) -o $@ $^
+
+define layer_rule
+$(call lib,$(1)): $(call objs,$(1))
+	rm -f $$@ && $(AR) rcs $$@ $$^
+endef
+$(foreach l,$(LAYERS),$(eval $(call layer_rule,$(l))))
+
+# The interface description is one file: served by the daemon, installed, tested.
+$(B)/daemon/api/idl.o: daemon/api/io.ctxd.varlink
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# The configuration is of the daemon itself, not of a layer.
+CONFIG_OBJS := $(filter $(B)/daemon/config%.o $(B)/daemon/names.o,$(call objs,daemon))
+# Unit tests see a module through its public header and link whatever layers there are.
+$(B)/tests/unit/%: tests/unit/%.c tests/unit/tap.h $(CONFIG_OBJS) $(call lib,api engine exec store core client varlink record base)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) $(LDFLAGS) -MMD -MP -o $@ $< $(filter %.o,$^) $(filter %.a,$^) \
+		$(EV_LIBS) $(SQLITE_LIBS) $(INIH_LIBS) $(JANSSON_LIBS)
+$(B)/tests/unit/test_idl: $(B)/daemon/api/idl.o
+
+include $(wildcard tools/*.mk)
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/libexec/ctxd
+	install -m 755 $(B)/ctxctl $(DESTDIR)$(PREFIX)/bin/ctxctl
+	install -m 755 $(B)/ctxd $(DESTDIR)$(PREFIX)/sbin/ctxd
+	install -m 755 $(B)/ctx-spawner $(DESTDIR)$(PREFIX)/libexec/ctxd/ctx-spawner
+	for m in $(MANPAGES); do d=$(DESTDIR)$(PREFIX)/share/man/man$${m##*.}; install -d "$$d" && install -m 644 "$$m" "$$d/"; done
+	install -d $(DESTDIR)$(PREFIX)/share/varlink $(DESTDIR)$(SYSCONFDIR)/ctxd/ctxd.conf.d
+	install -m 644 daemon/api/io.ctxd.varlink $(DESTDIR)$(PREFIX)/share/varlink/io.ctxd.varlink
+	[ -e $(DESTDIR)$(SYSCONFDIR)/ctxd/ctxd.conf ] || install -m 644 conf/ctxd.conf $(DESTDIR)$(SYSCONFDIR)/ctxd/ctxd.conf
+	install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
+	for u in systemd/*.service systemd/*.socket; do sed 's|@PREFIX@|$(PREFIX)|g' "$$u" >$(DESTDIR)$(UNITDIR)/$${u##*/}; done
+	install -m 644 systemd/ctxd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/ctxd.conf
+	install -m 644 systemd/ctxd.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/ctxd.conf
+
+clean:
+	rm -rf build build-*
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
+.PHONY: all install clean check check-asan check-valgrind check-source fuzz bench lint format help
+.DELETE_ON_ERROR:
