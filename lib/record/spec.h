@@ -1,0 +1,40 @@
+/* spec.h - what to run: built by ctxd in a sealed memfd, read by the monitor. The privileged side
+ * opens no path that a stranger named: it only reads these bytes. */
+#ifndef CTX_RECORD_SPEC_H
+#define CTX_RECORD_SPEC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/strv.h"
+
+enum { SPEC_VERSION = 1, SPEC_MAX = 8 << 20 };
+
+struct spec {
+	uint64_t id;
+	uint32_t attempt;
+	uint32_t uid, gid;
+	uint32_t *groups; /* owned; may be NULL */
+	uint32_t n_groups;
+	uint32_t umask;
+	int32_t stop_signal;
+	int32_t nice;        /* added to the spawner's */
+	int64_t deadline_ns; /* CLOCK_BOOTTIME, absolute */
+	int64_t grace_ns;
+	uint64_t out_max; /* bytes of output kept at the tail; the head keeps 64 KiB more */
+	uint32_t out_gid; /* group of the output file after hand-over (system mode); UINT32_MAX:
+			     leave */
+	char *cwd;        /* owned */
+	struct strv argv; /* at least one */
+	struct strv env;  /* complete environment of the job, NAME=VALUE */
+};
+
+void spec_done(struct spec *s);
+/* Write S into a new memfd sealed against every change. fd, -E2BIG (over SPEC_MAX), or -errno. */
+int spec_seal(const struct spec *s);
+/* Read and validate from FD: seals present (F_SEAL_WRITE|GROW|SHRINK|SEAL), size, every string
+ * inside. 0, -EPROTO, or -errno. FD stays the caller's. */
+int spec_read(int fd, struct spec *ret);
+
+#endif
