@@ -1,0 +1,311 @@
+/* action.c - what a monitor does in which state: the matrix, and the actions it names. See
+ * action.h. */
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "record/rundir.h"
+#include "spawner/action.h"
+#include "spawner/cgroup.h"
+#include "spawner/link.h"
+#include "spawner/monitor.h"
+#include "spawner/monitor_state.h"
+#include "spawner/tree.h"
+
+#define TICK_MIN (10 * NSEC_PER_MSEC)
+#define TICK_MAX (200 * NSEC_PER_MSEC)
+#define RETRY_EVERY NSEC_PER_SEC
+
+typedef void (*action_fn)(struct monitor *m, const struct detail *d);
+
+static int64_t
+now_us(void)
+{
+	return wall_to_usec(wall_now());
+}
+
+/* 0 disarms. A time that has passed fires at once. */
+void
+action_arm(struct monitor *m, int64_t at_ns)
+{
+	struct itimerspec t = {
+		.it_value = {.tv_sec = at_ns / NSEC_PER_SEC, .tv_nsec = at_ns % NSEC_PER_SEC}};
+
+	if (timerfd_settime(m->timer, TFD_TIMER_ABSTIME, &t, NULL) < 0)
+		abort();
+}
+
+static void
+arm_grace(struct monitor *m)
+{
+	action_arm(m, mono_add(mono_now(), (struct dur){m->grace_ns}).ns);
+}
+
+static void
+tick_after(struct monitor *m, int64_t ns)
+{
+	m->tick_every_ns = ns;
+	m->tick_ns = mono_now().ns + ns;
+}
+
+static void
+tick_slower(struct monitor *m)
+{
+	int64_t ns = m->tick_every_ns * 2;
+
+	tick_after(m, ns < TICK_MIN ? TICK_MIN : ns > TICK_MAX ? TICK_MAX : ns);
+}
+
+static void
+act_none(struct monitor *m, const struct detail *d)
+{
+	(void)m, (void)d;
+}
+
+static void
+send_term(struct monitor *m)
+{
+	(void)tree_signal(NULL, m->stop_signal);
+	m->result.flags |= RESULT_TERM_SENT;
+	m->result.term_us = now_us();
+	arm_grace(m);
+	link_stopping(m, m->result.term_us);
+}
+
+static void
+act_term(struct monitor *m, const struct detail *d)
+{
+	m->state = S_STOPPING;
+	m->phase = PHASE_STOPPING;
+	m->result.stop_cause = d->cause;
+	send_term(m);
+}
+
+static void
+kill_all(struct monitor *m)
+{
+	if (m->cgroup >= 0)
+		(void)cgroup_kill(m->cgroup);
+	(void)tree_kill(NULL, NULL);
+}
+
+static void
+act_kill(struct monitor *m, const struct detail *d)
+{
+	/* The first cause wins; and what came when the main process had ended by itself stopped
+	 * nothing but leftovers. */
+	if (m->state == S_RUNNING)
+		m->result.stop_cause = d->cause;
+	m->state = S_KILLING;
+	m->phase = PHASE_KILLING;
+	kill_all(m);
+	m->result.flags |= RESULT_KILL_SENT;
+	m->result.kill_us = now_us();
+	action_arm(m, 0);
+	tick_after(m, TICK_MIN);
+	link_stopping(m, m->result.kill_us);
+}
+
+static void
+act_kill_again(struct monitor *m, const struct detail *d)
+{
+	(void)d;
+	kill_all(m);
+	tick_slower(m);
+}
+
+static void
+act_extend(struct monitor *m, const struct detail *d)
+{
+	m->deadline_ns = d->deadline_ns;
+	action_arm(m, m->deadline_ns);
+}
+
+/* Nothing tells when a cgroup is empty of processes that are no children of ours. */
+static void
+act_watch(struct monitor *m, const struct detail *d)
+{
+	(void)d;
+	if (m->cgroup >= 0)
+		tick_slower(m);
+}
+
+/* The main process ended by itself and waitpid knows of others. None of them may be seen: one that
+ * is dying right now is given a moment, then whatever keeps the tree from being empty is stopped.
+ */
+static void
+act_leftovers(struct monitor *m, const struct detail *d)
+{
+	size_t n = tree_count(NULL);
+	bool first = m->state == S_RUNNING;
+
+	if (m->result.flags & RESULT_TERM_SENT) {
+		act_watch(m, d);
+		return;
+	}
+	m->state = S_EMPTYING;
+	m->phase = PHASE_EMPTYING;
+	action_arm(m, 0);
+	tick_after(m, TICK_MIN);
+	if (n == 0 && first)
+		return;
+	m->result.leftovers = n == 0 ? 1 : n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+	send_term(m);
+}
+
+static int
+write_result(struct monitor *m)
+{
+	int r = 0;
+
+	if (m->result_fd < 0)
+		m->result_fd = openat(m->dir, RUNDIR_RESULT_TMP,
+				      O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+	if (m->result_fd < 0)
+		return -errno;
+	r = file_write_full(m->result_fd, &m->result, sizeof(m->result));
+	(void)close(m->result_fd);
+	m->result_fd = -1;
+	if (r == 0 && renameat(m->dir, RUNDIR_RESULT_TMP, m->dir, RUNDIR_RESULT) < 0)
+		r = -errno;
+	return r;
+}
+
+/* Removed by FORGET, so ctxd has committed the end; or wiped, so nobody can find us any more. */
+static bool
+dir_is_gone(const struct monitor *m)
+{
+	struct stat st;
+
+	return fstat(m->dir, &st) == 0 && st.st_nlink == 0;
+}
+
+static void
+act_retry(struct monitor *m, const struct detail *d)
+{
+	(void)d;
+	if (write_result(m) == 0 || dir_is_gone(m))
+		_exit(MONITOR_EXIT_EMPTY);
+	tick_after(m, RETRY_EVERY);
+}
+
+static void
+close_books(struct monitor *m)
+{
+	struct rusage u;
+
+	m->result.ended_us = now_us();
+	for (size_t i = 0; i < ARRAY_SIZE(m->out); i++) {
+		output_look(&m->out[i]);
+		m->result.flags |= m->out[i].flags;
+	}
+	m->result.out_bytes = m->out[0].size;
+	m->result.out_dropped = output_dropped(&m->out[0]);
+	if (getrusage(RUSAGE_CHILDREN, &u) == 0) {
+		m->result.user_us =
+			(uint64_t)u.ru_utime.tv_sec * 1000000 + (uint64_t)u.ru_utime.tv_usec;
+		m->result.system_us =
+			(uint64_t)u.ru_stime.tv_sec * 1000000 + (uint64_t)u.ru_stime.tv_usec;
+		m->result.max_rss_bytes = (uint64_t)u.ru_maxrss * 1024;
+	}
+}
+
+static void
+act_end(struct monitor *m, const struct detail *d)
+{
+	int r;
+
+	(void)d;
+	m->state = S_ENDED;
+	m->output_ns = 0;
+	action_arm(m, 0);
+	close_books(m);
+	r = write_result(m);
+	link_end(m);
+	if (r == 0 || dir_is_gone(m))
+		_exit(MONITOR_EXIT_EMPTY);
+	log_err("job %ju.%u has ended, but its result cannot be written: %s; keeping it in memory "
+		"and trying again",
+		(uintmax_t)m->result.id, m->result.attempt, strerror(-r));
+	tick_after(m, RETRY_EVERY);
+}
+
+static const action_fn actions[N_STATES][N_EVENTS] = {
+	[S_RUNNING] =
+		{
+			[E_DEADLINE] = act_term,
+			[E_GRACE] = act_none,
+			[E_STOP] = act_term,
+			[E_STOP_NOW] = act_kill,
+			[E_EXTEND] = act_extend,
+			[E_MAIN] = act_leftovers,
+			[E_EMPTY] = act_end,
+			[E_TICK] = act_none,
+		},
+	[S_STOPPING] =
+		{
+			[E_DEADLINE] = act_none,
+			[E_GRACE] = act_kill,
+			[E_STOP] = act_none,
+			[E_STOP_NOW] = act_kill,
+			[E_EXTEND] = act_none,
+			[E_MAIN] = act_watch,
+			[E_EMPTY] = act_end,
+			[E_TICK] = act_watch,
+		},
+	[S_KILLING] =
+		{
+			[E_DEADLINE] = act_none,
+			[E_GRACE] = act_none,
+			[E_STOP] = act_none,
+			[E_STOP_NOW] = act_none,
+			[E_EXTEND] = act_none,
+			[E_MAIN] = act_none,
+			[E_EMPTY] = act_end,
+			[E_TICK] = act_kill_again,
+		},
+	[S_EMPTYING] =
+		{
+			[E_DEADLINE] = act_none,
+			[E_GRACE] = act_kill,
+			[E_STOP] = act_none,
+			[E_STOP_NOW] = act_kill,
+			[E_EXTEND] = act_none,
+			[E_MAIN] = act_none,
+			[E_EMPTY] = act_end,
+			[E_TICK] = act_leftovers,
+		},
+	[S_ENDED] =
+		{
+			[E_DEADLINE] = act_none,
+			[E_GRACE] = act_none,
+			[E_STOP] = act_none,
+			[E_STOP_NOW] = act_none,
+			[E_EXTEND] = act_none,
+			[E_MAIN] = act_none,
+			[E_EMPTY] = act_none,
+			[E_TICK] = act_retry,
+		},
+};
+_Static_assert(N_STATES == 5, "the matrix has a row for each state");
+_Static_assert(N_EVENTS == 8, "the matrix has a column for each event");
+
+void
+action_step(struct monitor *m, enum event e, const struct detail *d)
+{
+	static const struct detail none;
+
+	assert(actions[m->state][e]);
+	actions[m->state][e](m, d ? d : &none);
+}

@@ -1,0 +1,167 @@
+/* cgroup.c - a cgroup v2 for each attempt, see cgroup.h. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "spawner/cgroup.h"
+
+/* A job may have made cgroups of its own below; the kernel sets no limit, our stack does. */
+enum { DEPTH_MAX = 32, KILL_PASSES = 16 };
+
+int
+cgroup_open_parent(const char *path)
+{
+	_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct statfs fs;
+
+	if (fd < 0 || fstatfs(fd, &fs) < 0)
+		return -errno;
+	if (fs.f_type != CGROUP2_SUPER_MAGIC)
+		return -EMEDIUMTYPE;
+	return take_fd(fd);
+}
+
+int
+cgroup_open(int parent_fd, const char *name)
+{
+	int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int
+cgroup_make(int parent_fd, const char *name)
+{
+	if (mkdirat(parent_fd, name, 0755) < 0) {
+		int r = -errno;
+
+		if (r != -EEXIST)
+			return r;
+		r = cgroup_remove(parent_fd, name);
+		if (r < 0)
+			return r;
+		if (mkdirat(parent_fd, name, 0755) < 0)
+			return -errno;
+	}
+	return cgroup_open(parent_fd, name);
+}
+
+int
+cgroup_open_procs(int cgroup_fd)
+{
+	int fd = openat(cgroup_fd, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* Before Linux 5.14: each process, until a pass finds none. Cgroups below are left to the tree's
+ * own kill. */
+static int
+kill_listed(int cgroup_fd)
+{
+	for (int pass = 0; pass < KILL_PASSES; pass++) {
+		char text[4096];
+		ssize_t n = file_read_at(cgroup_fd, "cgroup.procs", text, sizeof(text) - 1);
+
+		if (n == -EFBIG)
+			n = sizeof(text) - 1;
+		if (n < 0)
+			return n == -ENOENT || n == -ENODEV ? 0 : (int)n;
+		if (n == 0)
+			return 0;
+		text[n] = '\0';
+		for (char *p = text, *nl; (nl = strchr(p, '\n')); p = nl + 1) {
+			uint64_t pid;
+
+			*nl = '\0';
+			if (text_u64(p, &pid) == 0 && pid > 1 && pid <= INT32_MAX)
+				(void)kill((pid_t)pid, SIGKILL);
+		}
+	}
+	return 0;
+}
+
+int
+cgroup_kill(int cgroup_fd)
+{
+	_close_ int fd = openat(cgroup_fd, "cgroup.kill", O_WRONLY | O_CLOEXEC);
+	int r;
+
+	if (fd < 0)
+		return errno == ENOENT ? kill_listed(cgroup_fd) : -errno;
+	r = file_write_full(fd, "1", 1);
+	return r == -ENODEV ? 0 : r;
+}
+
+int
+cgroup_populated(int cgroup_fd)
+{
+	char text[256];
+	ssize_t n = file_read_at(cgroup_fd, "cgroup.events", text, sizeof(text) - 1);
+
+	if (n == -ENOENT || n == -ENODEV)
+		return 0;
+	if (n < 0)
+		return (int)n;
+	text[n] = '\0';
+	return strstr(text, "populated 1") ? 1 : 0;
+}
+
+static int
+remove_below(int fd, int depth)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	struct dirent *e;
+	int r = 0;
+
+	if (!d) {
+		r = -errno;
+		if (copy >= 0)
+			(void)close(copy);
+		return r;
+	}
+	while (r == 0 && (e = readdir(d))) {
+		_close_ int sub = -1;
+
+		if (e->d_type != DT_DIR || e->d_name[0] == '.')
+			continue;
+		sub = cgroup_open(fd, e->d_name);
+		if (sub < 0)
+			continue;
+		r = depth < DEPTH_MAX ? remove_below(sub, depth + 1) : -ELOOP;
+		if (r == 0 && unlinkat(fd, e->d_name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+			r = -errno;
+	}
+	(void)closedir(d);
+	return r;
+}
+
+int
+cgroup_remove(int parent_fd, const char *name)
+{
+	_close_ int fd = -1;
+	int r;
+
+	if (unlinkat(parent_fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != EBUSY && errno != ENOTEMPTY)
+		return -errno;
+	fd = cgroup_open(parent_fd, name);
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	r = remove_below(fd, 0);
+	if (r < 0)
+		return r;
+	return unlinkat(parent_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
+}

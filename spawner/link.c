@@ -1,0 +1,178 @@
+/* link.c - a monitor's connections: ctxd's first one, and whoever comes to ctl. See link.h. */
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/sock.h"
+#include "record/frame.h"
+#include "spawner/action.h"
+#include "spawner/link.h"
+#include "spawner/monitor_state.h"
+
+enum { FRAMES_PER_WAKE = 16, END_WAIT_MS = 5000 };
+
+static void
+close_link(int *fd)
+{
+	(void)close(*fd);
+	*fd = -1;
+}
+
+/* Whoever does not read loses his connection: he comes back and asks. */
+static void
+send_to(int *fd, const void *frame, size_t size)
+{
+	if (*fd >= 0 && sock_send(*fd, frame, size, NULL, 0) < 0)
+		close_link(fd);
+}
+
+void
+link_hello(struct monitor *m, int *fd)
+{
+	struct frame_hello h;
+
+	frame_init(&h, FRAME_HELLO, m->result.id, m->result.attempt, sizeof(h));
+	h.pid = m->result.pid;
+	h.monitor_pid = (uint32_t)getpid();
+	h.phase = m->phase;
+	h.stop_cause = m->result.stop_cause;
+	h.started_us = m->result.started_us;
+	h.started_ns = m->started_ns;
+	h.deadline_ns = m->deadline_ns;
+	h.flags = (m->out[0].flags | m->out[1].flags) & RESULT_CAP_UNENFORCED ? HELLO_CAP_UNENFORCED
+									      : 0;
+	send_to(fd, &h, sizeof(h));
+}
+
+void
+link_stopping(struct monitor *m, int64_t at_us)
+{
+	struct frame_stopping s;
+
+	frame_init(&s, FRAME_STOPPING, m->result.id, m->result.attempt, sizeof(s));
+	s.phase = m->phase;
+	s.stop_cause = m->result.stop_cause;
+	s.at_us = at_us;
+	for (size_t i = 0; i < LINKS_MAX; i++)
+		send_to(&m->links[i], &s, sizeof(s));
+}
+
+/* The end matters more than the rest: wait a little for a reader whose buffer is full. */
+static void
+send_end(struct monitor *m, int *fd)
+{
+	int64_t until = mono_now().ns + END_WAIT_MS * NSEC_PER_MSEC, left;
+	struct frame_end e;
+	int r;
+
+	if (*fd < 0)
+		return;
+	frame_init(&e, FRAME_END, m->result.id, m->result.attempt, sizeof(e));
+	e.result = m->result;
+	while ((r = sock_send(*fd, &e, sizeof(e), NULL, 0)) == -EAGAIN &&
+	       (left = until - mono_now().ns) > 0) {
+		struct pollfd p = {.fd = *fd, .events = POLLOUT};
+
+		(void)poll(&p, 1, (int)(left / NSEC_PER_MSEC) + 1);
+	}
+	if (r < 0)
+		close_link(fd);
+}
+
+static bool
+may_talk(const struct monitor *m, int fd)
+{
+	struct ucred cred;
+	socklen_t size = sizeof(cred);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &size) < 0)
+		return false;
+	return cred.uid == 0 || cred.uid == geteuid() || cred.uid == m->owner;
+}
+
+void
+link_accept(struct monitor *m)
+{
+	int fd = accept4(m->ctl, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	size_t i = 0;
+
+	if (fd < 0)
+		return;
+	if (!may_talk(m, fd)) {
+		(void)close(fd);
+		return;
+	}
+	while (i < LINKS_MAX && m->links[i] >= 0)
+		i++;
+	if (i == LINKS_MAX) { /* the oldest makes room */
+		(void)close(m->links[0]);
+		memmove(&m->links[0], &m->links[1], (LINKS_MAX - 1) * sizeof(m->links[0]));
+		i = LINKS_MAX - 1;
+	}
+	m->links[i] = fd;
+	link_hello(m, &m->links[i]);
+	if (m->state == S_ENDED)
+		send_end(m, &m->links[i]);
+}
+
+void
+link_end(struct monitor *m)
+{
+	for (size_t i = 0; i < LINKS_MAX; i++)
+		send_end(m, &m->links[i]);
+}
+
+/* A frame from ctxd. 0, or -EPROTO. */
+static int
+on_frame(struct monitor *m, const struct frame_head *h)
+{
+	if (h->id != m->result.id || h->attempt != m->result.attempt)
+		return -EPROTO;
+	if (h->type == FRAME_STOP) {
+		const struct frame_stop *s = (const struct frame_stop *)(const void *)h;
+		struct detail d = {.cause = (enum stop_cause)s->stop_cause};
+
+		if (s->flags & ~(uint32_t)STOP_NOW ||
+		    (s->stop_cause != STOP_CAUSE_REQUEST && s->stop_cause != STOP_CAUSE_DEADLINE))
+			return -EPROTO;
+		action_step(m, s->flags & STOP_NOW ? E_STOP_NOW : E_STOP, &d);
+		return 0;
+	}
+	if (h->type == FRAME_EXTEND) {
+		const struct frame_extend *x = (const struct frame_extend *)(const void *)h;
+
+		if (x->deadline_ns <= 0)
+			return -EPROTO;
+		action_step(m, E_EXTEND, &(struct detail){.deadline_ns = x->deadline_ns});
+		return 0;
+	}
+	return -EPROTO;
+}
+
+void
+link_read(struct monitor *m, int *fd)
+{
+	static _Alignas(uint64_t) char frame[FRAME_MAX];
+
+	for (int i = 0; i < FRAMES_PER_WAKE && *fd >= 0; i++) {
+		ssize_t n = sock_recv(*fd, frame, sizeof(frame), NULL, NULL);
+		int r;
+
+		if (n == -EAGAIN)
+			return;
+		if (n == -ECONNRESET) /* said once; what was sent before is still to come */
+			continue;
+		if (n <= 0) {
+			close_link(fd);
+			return;
+		}
+		r = frame_check(frame, (size_t)n);
+		if (r == 0)
+			r = on_frame(m, (const struct frame_head *)(const void *)frame);
+		if (r < 0 && r != -EPROTONOSUPPORT && *fd >= 0)
+			close_link(fd);
+	}
+}

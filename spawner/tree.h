@@ -1,0 +1,34 @@
+/* tree.h - all processes below this one, however they forked, detached or renamed themselves:
+ * finding, signalling, killing.
+ *
+ * The caller is a subreaper, so nothing below it can get out of sight: what loses its parent
+ * becomes its child. Nothing here waits for or reaps a process; a tree is empty when waitpid says
+ * so, never because a scan found nothing. */
+#ifndef CTX_SPAWNER_TREE_H
+#define CTX_SPAWNER_TREE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Children of the caller that are left out, with all below them. FN NULL: none. */
+struct tree_skip {
+	bool (*fn)(void *arg, pid_t pid);
+	void *arg;
+};
+
+/* Can trees be seen here at all? 0, or -errno: no /proc. */
+int tree_available(void);
+/* Living processes now (zombies do not count). */
+size_t tree_count(const struct tree_skip *skip);
+/* Send SIG once to each process found by one scan, then SIGCONT, so that a stopped one hears it.
+ * Returns how many. */
+size_t tree_signal(const struct tree_skip *skip, int sig);
+/* Stop everything until a scan finds nothing that still runs, then SIGKILL all: what forks faster
+ * than it is killed is frozen first. May leave something behind (out of memory, a process that
+ * cannot be stopped now): call again while waitpid finds children. Returns how many got SIGKILL;
+ * RET_FOUND (may be NULL): how many were seen, zombies included; 0 proves that the caller has no
+ * children but the skipped ones. */
+size_t tree_kill(const struct tree_skip *skip, size_t *ret_found);
+
+#endif
