@@ -1,0 +1,321 @@
+/* dispatch.c - from a message to its handler.
+ *
+ * The table says of each method everything that is checked before its handler runs: arguments, and
+ * who may call it. What depends on the job (its owner) is the engine's to check. `more` on a method
+ * that has one answer is no error (Varlink leaves the number of replies to the service); handlers
+ * that cannot do without it say so. */
+#include <errno.h>
+#include <stdalign.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/conn.h"
+#include "api/dispatch.h"
+#include "api/errors.h"
+#include "api/jobjson.h"
+#include "api/methods.h"
+#include "api/server.h"
+#include "base/jw.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "varlink/varlink.h"
+
+#define OPT(struc, name_, kind, field)                                                             \
+	{                                                                                          \
+		name_, VARLINK_##kind, false, offsetof(struct struc, field), SIZE_MAX              \
+	}
+#define HAS(struc, name_, kind, field, has)                                                        \
+	{                                                                                          \
+		name_, VARLINK_##kind, false, offsetof(struct struc, field),                       \
+			offsetof(struct struc, has)                                                \
+	}
+#define REQ(struc, name_, kind, field)                                                             \
+	{                                                                                          \
+		name_, VARLINK_##kind, true, offsetof(struct struc, field), SIZE_MAX               \
+	}
+
+static const struct varlink_arg interface_spec[] = {
+	REQ(args_interface, "interface", STRING, interface),
+};
+static const struct varlink_arg id_spec[] = {
+	REQ(args_id, "id", INT, id),
+};
+static const struct varlink_arg submit_spec[] = {
+	REQ(args_submit, "argv", STRINGS, argv),
+	OPT(args_submit, "name", STRING, name),
+	OPT(args_submit, "class", STRING, class_name),
+	OPT(args_submit, "cwd", STRING, cwd),
+	OPT(args_submit, "env", STRMAP, env),
+	HAS(args_submit, "umask", INT, umask, has_umask),
+	HAS(args_submit, "timeout_usec", INT, timeout_usec, has_timeout),
+	OPT(args_submit, "deadline_at", STRING, deadline_at),
+	HAS(args_submit, "grace_usec", INT, grace_usec, has_grace),
+	OPT(args_submit, "stop_signal", STRING, stop_signal),
+	HAS(args_submit, "priority", INT, priority, has_priority),
+	OPT(args_submit, "inherit", STRINGS, inherit),
+};
+static const struct varlink_arg list_spec[] = {
+	OPT(args_list, "states", STRINGS, states),
+	OPT(args_list, "class", STRING, class_name),
+	OPT(args_list, "name", STRING, name),
+	OPT(args_list, "key", STRING, key),
+	HAS(args_list, "uid", INT, uid, has_uid),
+	OPT(args_list, "half_processed", BOOL, half_processed),
+	HAS(args_list, "after", INT, after, has_after),
+	OPT(args_list, "since", STRING, since),
+	HAS(args_list, "limit", INT, limit, has_limit),
+	OPT(args_list, "last", BOOL, last),
+};
+static const struct varlink_arg cancel_spec[] = {
+	REQ(args_cancel, "id", INT, id),
+	OPT(args_cancel, "cause", STRING, cause),
+	OPT(args_cancel, "now", BOOL, now),
+};
+static const struct varlink_arg wait_spec[] = {
+	REQ(args_wait, "ids", INTS, ids),
+	OPT(args_wait, "any", BOOL, any),
+	HAS(args_wait, "timeout_usec", INT, timeout_usec, has_timeout),
+};
+static const struct varlink_arg logs_spec[] = {
+	REQ(args_logs, "id", INT, id),
+	OPT(args_logs, "stream", STRING, stream),
+	HAS(args_logs, "tail", INT, tail, has_tail),
+	OPT(args_logs, "follow", BOOL, follow),
+	HAS(args_logs, "offset", INT, offset, has_offset),
+};
+static const struct varlink_arg extend_spec[] = {
+	REQ(args_extend, "id", INT, id),
+	HAS(args_extend, "by_usec", INT, by_usec, has_by),
+	OPT(args_extend, "to", STRING, to),
+};
+
+enum right { RIGHT_ANYONE, RIGHT_ADMIN };
+
+struct method {
+	const char *name;
+	int (*fn)(struct call *c, void *args);
+	const struct varlink_arg *spec;
+	size_t n_spec;
+	size_t args_size;
+	enum right right;
+};
+
+#define NONE NULL, 0, 0
+#define SPEC(name_, struc) name_, ARRAY_SIZE(name_), sizeof(struct struc)
+
+static const struct method methods[] = {
+	{"io.ctxd.Submit", m_submit_submit, SPEC(submit_spec, args_submit), RIGHT_ANYONE},
+	{"io.ctxd.Get", m_query_get, SPEC(id_spec, args_id), RIGHT_ANYONE},
+	{"io.ctxd.Wait", m_wait_wait, SPEC(wait_spec, args_wait), RIGHT_ANYONE},
+	{"io.ctxd.List", m_list_jobs, SPEC(list_spec, args_list), RIGHT_ANYONE},
+	{"io.ctxd.ListSummaries", m_list_summaries, SPEC(list_spec, args_list), RIGHT_ANYONE},
+	{"io.ctxd.Cancel", m_control_cancel, SPEC(cancel_spec, args_cancel), RIGHT_ANYONE},
+	{"io.ctxd.Logs", m_logs_logs, SPEC(logs_spec, args_logs), RIGHT_ANYONE},
+	{"io.ctxd.Extend", m_control_extend, SPEC(extend_spec, args_extend), RIGHT_ANYONE},
+	{"io.ctxd.Stats", m_query_stats, NONE, RIGHT_ANYONE},
+	{"io.ctxd.Config", m_query_config, NONE, RIGHT_ANYONE},
+	{"io.ctxd.Reload", m_control_reload, NONE, RIGHT_ADMIN},
+	{"org.varlink.service.GetInfo", m_service_get_info, NONE, RIGHT_ANYONE},
+	{"org.varlink.service.GetInterfaceDescription", m_service_get_description,
+	 SPEC(interface_spec, args_interface), RIGHT_ANYONE},
+};
+
+union any_args {
+	struct args_interface interface;
+	struct args_id id;
+	struct args_submit submit;
+	struct args_list list;
+	struct args_cancel cancel;
+	struct args_wait wait;
+	struct args_logs logs;
+	struct args_extend extend;
+};
+
+static const struct method *
+method_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
+		if (strcmp(methods[i].name, name) == 0)
+			return &methods[i];
+	return NULL;
+}
+
+/* NAME is of no method of ours: is at least the interface one? */
+static int
+not_found(struct call *c, char *interface, size_t size)
+{
+	const char *dot = strrchr(c->method, '.');
+
+	(void)snprintf(interface, size, "%.*s", (int)(dot - c->method), c->method);
+	c->parameter = interface;
+	if (strcmp(interface, "io.ctxd") == 0 || strcmp(interface, "org.varlink.service") == 0)
+		return CALL_E_METHOD;
+	return CALL_E_INTERFACE;
+}
+
+static int
+may_call(struct call *c, const struct method *m)
+{
+	if (m->right != RIGHT_ADMIN || engine_is_admin(c->engine, c->who))
+		return 0;
+	return refusal_set(&c->refusal, REFUSAL_NOT_PERMITTED, NULL,
+			   "this is for root and administrators");
+}
+
+static int
+call_execute(struct call *c, const struct varlink_call *vc, const struct method *m)
+{
+	union any_args args = {0};
+	int r;
+
+	assert(m->args_size <= sizeof(args));
+	if (vc->upgrade)
+		return CALL_E_UPGRADE;
+	r = varlink_args_decode(vc->params, m->spec, m->n_spec, &args, &c->parameter);
+	if (r > 0)
+		r = CALL_E_PARAMETER;
+	if (r == 0)
+		r = may_call(c, m);
+	if (r == 0)
+		r = m->fn(c, &args);
+	varlink_args_done(m->spec, m->n_spec, &args);
+	return r;
+}
+
+/* Write the error R and say it in the log. */
+static void
+call_fail(struct call *c, int r)
+{
+	struct buf *out = &c->conn->out;
+	const char *error = "", *detail = c->parameter;
+	char text[320], param[128];
+
+	switch (r) {
+	case CALL_E_EXPECTED_MORE:
+		varlink_error_expected_more(out);
+		error = "ExpectedMore";
+		break;
+	case CALL_E_PARAMETER:
+		varlink_error_invalid_parameter(out, c->parameter);
+		error = "InvalidParameter";
+		break;
+	case CALL_E_INTERFACE:
+		varlink_error_interface_not_found(out, c->parameter);
+		error = "InterfaceNotFound";
+		break;
+	case CALL_E_METHOD:
+		varlink_error_method_not_found(out, c->method);
+		error = "MethodNotFound";
+		break;
+	case CALL_E_UPGRADE:
+		varlink_error_method_not_implemented(out, c->method);
+		error = "MethodNotImplemented";
+		break;
+	default:
+		if (r != CALL_E_REFUSED)
+			refusal_from_errno(&c->refusal, r);
+		errors_write(out, &c->refusal);
+		error = errors_name(&c->refusal);
+		conn_log_refused(c->conn, c->method, error,
+				 errors_text(&c->refusal, text, sizeof(text)));
+		return;
+	}
+	conn_log_refused(c->conn, c->method, error,
+			 detail ? text_escape(detail, param, sizeof(param)) : NULL);
+}
+
+/* The call was executed: what has its reply to become of? */
+static void
+call_settle(struct call *c, size_t mark)
+{
+	if (c->oneway) {
+		conn_rewind(c->conn, mark);
+		conn_op_drop(c->conn, false);
+	} else if (!c->conn->op) {
+		conn_final(c->conn);
+	}
+}
+
+int
+dispatch_call(struct conn *conn, const char *msg, size_t len, const char **why)
+{
+	struct call c = {.conn = conn, .api = conn->api, .engine = conn->api->engine};
+	_cleanup_(varlink_call_done) struct varlink_call vc = {0};
+	size_t mark = buf_len(&conn->out);
+	const struct method *m;
+	char interface[256];
+	int r = varlink_call_parse(&vc, msg, len, why);
+
+	if (r != 0)
+		return r;
+	c.who = conn_who(conn);
+	c.method = vc.method;
+	c.more = vc.more && !vc.oneway;
+	c.oneway = vc.oneway;
+	m = method_find(vc.method);
+	r = m ? call_execute(&c, &vc, m) : not_found(&c, interface, sizeof(interface));
+	if (r != 0) {
+		conn_rewind(conn, mark);
+		call_fail(&c, r);
+	}
+	call_settle(&c, mark);
+	return 0;
+}
+
+/* ---- what handlers share */
+
+int
+call_invalid(struct call *c, const char *field, const char *fmt, ...)
+{
+	char reason[sizeof(c->refusal.reason)];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(reason, sizeof(reason), fmt, ap);
+	va_end(ap);
+	return refusal_set(&c->refusal, REFUSAL_INVALID_ARGUMENT, field, "%s", reason);
+}
+
+int
+call_id(struct call *c, int64_t id)
+{
+	if (id > 0)
+		return 0;
+	(void)refusal_set(&c->refusal, REFUSAL_NO_SUCH_JOB, NULL, "no such job");
+	c->refusal.id = (uint64_t)id;
+	return CALL_E_REFUSED;
+}
+
+int
+call_text(struct call *c, const char *field, const char *s, size_t max)
+{
+	if (strlen(s) > max)
+		return call_invalid(c, field, "longer than %zu bytes", max);
+	for (const char *p = s; *p; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			return call_invalid(c, field, "has control characters");
+	return 0;
+}
+
+int
+call_time(struct call *c, const char *field, const char *s, int64_t *ret_us)
+{
+	const char *reason = "not a point in time";
+	struct wall w;
+
+	if (wall_parse(s, wall_now(), &w, &reason) < 0)
+		return call_invalid(c, field, "%s", reason);
+	*ret_us = wall_to_usec(w);
+	return 0;
+}
+
+void
+call_reply_job(struct call *c, const struct job *job)
+{
+	struct jw j;
+
+	varlink_reply_open(&j, &c->conn->out);
+	jobjson_job(&j, "job", job);
+	varlink_reply_close(&j, false);
+}

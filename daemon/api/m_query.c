@@ -1,0 +1,86 @@
+/* m_query.c - looking: one job, the daemon as a whole, the configuration. Lists are in m_list.c. */
+#include <string.h>
+#include <unistd.h>
+
+#include "api/conn.h"
+#include "api/methods.h"
+#include "api/server.h"
+#include "base/clock.h"
+#include "base/jw.h"
+
+int
+m_query_get(struct call *c, void *args)
+{
+	const struct args_id *a = args;
+	_cleanup_(job_freep) struct job *job = NULL;
+	int r = call_id(c, a->id);
+
+	if (r == 0)
+		r = engine_get(c->engine, c->who, (uint64_t)a->id, &job, &c->refusal);
+	if (r == 0)
+		call_reply_job(c, job);
+	return r;
+}
+
+static void
+put_counts(struct jw *j, const struct store_counts *n)
+{
+	jw_obj_open(j, "jobs");
+	for (unsigned s = 1; s <= JOB_STATE_MAX; s++)
+		jw_int(j, job_state_name((enum job_state)s), (int64_t)n->by_state[s]);
+	jw_obj_close(j);
+	jw_int(j, "half_processed", (int64_t)n->half_processed);
+}
+
+int
+m_query_stats(struct call *c, void *args)
+{
+	struct engine_stats s = {0};
+	char at[CLOCK_TEXT];
+	struct jw j;
+	int r = engine_stats(c->engine, &s);
+
+	(void)args;
+	if (r != 0)
+		return r;
+	varlink_reply_open(&j, &c->conn->out);
+	jw_str(&j, "version", c->api->version);
+	jw_str(&j, "mode", c->api->system_mode ? "system" : "user");
+	jw_int(&j, "pid", getpid());
+	jw_str(&j, "started_at", wall_format(wall_usec(s.started_us), at, sizeof(at)));
+	jw_int(&j, "uptime_usec", wall_to_usec(wall_now()) - s.started_us);
+	put_counts(&j, &s.counts);
+	jw_int(&j, "database_bytes", s.db_bytes);
+	jw_int(&j, "connections", (int64_t)c->api->n_conns);
+	jw_bool(&j, "spawner_up", s.spawner_up);
+	jw_bool(&j, "cgroup", s.cgroup);
+	jw_bool(&j, "storage_ok", s.storage_ok);
+	varlink_reply_close(&j, false);
+	return 0;
+}
+
+static void
+put_setting(void *arg, const char *section, const char *key, const char *value)
+{
+	struct jw *j = arg;
+
+	jw_obj_open(j, NULL);
+	jw_str(j, "section", section);
+	jw_str(j, "key", key);
+	jw_str(j, "value", value ? value : "");
+	jw_obj_close(j);
+}
+
+int
+m_query_config(struct call *c, void *args)
+{
+	struct jw j;
+
+	(void)args;
+	varlink_reply_open(&j, &c->conn->out);
+	jw_arr_open(&j, "settings");
+	c->api->config(c->api->arg, put_setting, &j);
+	jw_arr_close(&j);
+	varlink_reply_close(&j, false);
+	return 0;
+}

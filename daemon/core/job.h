@@ -1,0 +1,127 @@
+/* job.h - a job as the daemon knows it: one row of the database in memory. Pure data and rules; no
+ * IO. */
+#ifndef CTXD_CORE_JOB_H
+#define CTXD_CORE_JOB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/strv.h"
+
+enum job_state {
+#define JOB_STATE(id, name, number, ended, next) JOB_##id = (number),
+#include "core/job_state.def"
+#undef JOB_STATE
+	JOB_STATE_MAX = 8
+};
+enum job_kind { JOB_KIND_JOB = 1, JOB_KIND_SCOPE = 2 };
+enum cause_code {
+#define CAUSE(id, name, number) CAUSE_##id = (number),
+#include "core/names.def"
+};
+enum deadline_rule {
+#define RULE(id, name, number) RULE_##id = (number),
+#include "core/names.def"
+};
+enum known_by {
+#define KNOWN_BY(id, name, number) KNOWN_BY_##id = (number),
+#include "core/names.def"
+};
+enum { INHERIT_VALUES = 1, INHERIT_TRACE = 2, INHERIT_DEADLINE = 4, INHERIT_CANCEL = 8 };
+
+/* Times: wall microseconds since the epoch, 0 = unset. Strings: owned by the job unless it was
+ * handed out as borrowed (store_list); NULL = unset. */
+struct job {
+	uint64_t id; /* 0: not inserted yet */
+	enum job_kind kind;
+	enum job_state state;
+	char *name, *class_name, *key;
+
+	/* Who: the kernel's word at submission. user, home, shell: of the name service at that
+	 * time; may be NULL. */
+	uint32_t uid, gid;
+	uint32_t *groups; /* owned */
+	size_t n_groups;
+	char *user, *home, *shell;
+
+	/* What. */
+	struct strv argv;
+	char *cwd;
+	uint32_t umask;
+	uint32_t inherit; /* INHERIT_* */
+	int32_t priority; /* larger first */
+
+	/* Asked; 0 = not asked. */
+	int64_t timeout_requested_us;
+	int64_t deadline_requested_us; /* wall */
+
+	/* Granted: at acceptance, again at each start with the configuration then in force. */
+	int64_t timeout_us;
+	enum deadline_rule deadline_rule;
+	int64_t deadline_us;      /* wall, for display; when queued: the absolute one or 0 */
+	int64_t deadline_boot_ns; /* CLOCK_BOOTTIME of this attempt; 0 until started */
+	int64_t grace_us;
+	int32_t stop_signal;
+
+	/* The attempt. */
+	uint32_t attempt;  /* from 1 */
+	uint32_t requeues; /* how often this attempt was put back because it provably never ran */
+	uint64_t seq;      /* spawn sequence; 0: never started */
+	uint8_t boot[16];  /* boot id of the attempt's start */
+	uint32_t pid;      /* main process; 0 unknown */
+	uint32_t cancel_attempt; /* a cancel is committed for this attempt; 0: none */
+	bool cancel_now;
+
+	int64_t submitted_us, started_us, ended_us;
+
+	/* The end; meaningful in an ended state, cause also while stopping. */
+	bool has_exit_code;
+	int32_t exit_code;
+	int32_t signal; /* 0: none */
+	bool has_leftovers;
+	uint32_t leftovers;
+	bool survivors_possible;
+	enum cause_code cause_code;
+	char *cause; /* text, given or made */
+	enum known_by known_by;
+	int32_t exec_errno; /* 0: executed */
+
+	uint64_t out_bytes, out_dropped; /* of the last attempt; live ones are asked of the file */
+	bool has_usage;
+	uint64_t user_us, system_us, max_rss_bytes;
+
+	/* Resolution of an interrupted job by a person (later version; NULL: none). */
+	char *resolution_as, *resolution_note;
+	uint32_t resolution_by;
+	int64_t resolution_at_us;
+};
+
+struct job *job_new(void); /* zeroed, kind job, attempt 1; NULL on ENOMEM */
+struct job *job_free(struct job *j);
+static inline void
+job_freep(struct job **p)
+{
+	*p = job_free(*p);
+}
+/* Deep copy; works on a borrowed job. NULL on ENOMEM. */
+struct job *job_copy(const struct job *j);
+/* Replace an owned string. S NULL clears. 0 or -ENOMEM. */
+int job_set(char **field, const char *s);
+
+const char *job_state_name(enum job_state s);
+/* 0 or -EINVAL. */
+int job_state_parse(const char *name, enum job_state *ret);
+bool job_state_ended(enum job_state s);
+/* May a job go FROM -> TO? */
+bool job_state_allowed(enum job_state from, enum job_state to);
+const char *job_cause_name(enum cause_code c); /* NULL for NONE */
+const char *job_rule_name(enum deadline_rule r);
+const char *job_known_by_name(enum known_by k); /* NULL for NONE */
+/* "context canceled", "context deadline exceeded", or NULL: as Go's ctx.Err(). */
+const char *job_err(const struct job *j);
+/* Interrupted and nobody has resolved it. */
+bool job_half_processed(const struct job *j);
+
+#endif

@@ -1,0 +1,64 @@
+/* policy.h - the configuration as the daemon's modules see it: plain values, no text, no files.
+ * Filled by daemon/config; read by core, engine and api. Replaced as a whole on reload. */
+#ifndef CTXD_CORE_POLICY_H
+#define CTXD_CORE_POLICY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define DUR_MAX_US (INT64_C(3650) * 86400 * 1000000)
+
+struct policy_names { /* a comma list */
+	char **v;     /* owned strings, owned array */
+	size_t n;
+};
+enum env_mode { ENV_MODE_ALL, ENV_MODE_NONE, ENV_MODE_LIST };
+struct policy_env_mode {
+	enum env_mode mode;
+	struct policy_names names; /* for LIST */
+};
+
+/* In the struct every number is int64_t; 0 = unset where unset is allowed. priority and nice have
+ * has_ flags. */
+struct policy_class {
+	struct policy_class *next; /* owned */
+	char name[33];
+	int64_t timeout_us, max_timeout_us, grace_us, stop_signal, running, priority, nice;
+	bool has_priority, has_nice;
+};
+
+struct policy {
+	int64_t max_connections, max_connections_per_user, max_message;
+	int64_t running, queued, running_per_user, queued_per_user;
+	int64_t timeout_us, max_timeout_us, grace_us, stop_signal;
+	int64_t output_max;
+	int64_t keep_jobs_us, keep_output_us;
+	struct policy_names admins;
+	struct policy_env_mode env_mode;
+	struct policy_names env_deny;
+	int64_t env_keep_us;
+	/* resolved from admins when loaded */
+	uint32_t *admin_uids, *admin_gids; /* owned */
+	size_t n_admin_uids, n_admin_gids;
+	struct policy_class *classes; /* owned list, in file order */
+};
+
+struct policy *policy_new(void); /* all defaults; NULL on ENOMEM */
+struct policy *policy_free(struct policy *p);
+static inline void
+policy_freep(struct policy **p)
+{
+	*p = policy_free(*p);
+}
+/* NULL if unknown. `default` always exists for submitters: it is the class without a section unless
+ * one is given. */
+const struct policy_class *policy_class_find(const struct policy *p, const char *name);
+/* May NAME be given at submission? `default`, or one that has a section. */
+bool policy_class_known(const struct policy *p, const char *name);
+bool policy_is_admin(const struct policy *p, uint32_t uid, uint32_t gid, const uint32_t *groups,
+		     size_t n_groups);
+/* Is the variable NAME (N bytes) taken from a submission? */
+bool policy_env_taken(const struct policy *p, const char *name, size_t n);
+
+#endif

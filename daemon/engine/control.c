@@ -1,0 +1,246 @@
+/* control.c - what is done to a job that exists: cancel, extend. */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/text.h"
+#include "core/deadline.h"
+#include "engine/impl.h"
+
+struct extend_fx {
+	struct effect fx;
+	struct engine *g;
+	uint64_t id;
+	uint32_t attempt;
+	int64_t deadline_ns;
+};
+
+int
+engine_fetch(struct engine *g, const struct requester *who, uint64_t id, struct job **ret,
+	     struct refusal *r)
+{
+	_cleanup_(job_freep) struct job *j = NULL;
+	int e = store_job_get(g->store, id, &j);
+
+	if (e == STORE_E_NOT_FOUND) {
+		r->id = id;
+		return refusal_set(r, REFUSAL_NO_SUCH_JOB, NULL, "no such job");
+	}
+	if (e != 0)
+		return err_fold(e);
+	if (j->uid != who->uid && !engine_is_admin(g, who)) {
+		r->id = id;
+		return refusal_set(r, REFUSAL_NOT_PERMITTED, NULL,
+				   "job %" PRIu64 " belongs to another user", id);
+	}
+	*ret = take_ptr(j);
+	return 0;
+}
+
+/* ---- cancel */
+
+/* Takes J. */
+static int
+cancel_queued(struct engine *g, struct job *j, const struct why *why, struct job **ret)
+{
+	uint64_t id = j->id;
+	int r = live_finish(g, j, JOB_CANCELED, why);
+
+	if (r < 0)
+		return err_pass(r);
+	return ret ? err_fold(store_job_get(g->store, id, ret)) : 0;
+}
+
+static int
+cancel_running(struct engine *g, struct job *j, const struct why *why, bool now)
+{
+	int r;
+
+	j->cancel_attempt = j->attempt;
+	j->cancel_now = now;
+	r = lifecycle_set(g, j, JOB_STOPPING, why);
+	if (r < 0)
+		return err_pass(r);
+	engine_log_edge(j, "stopping");
+	return live_defer_stop(g, j->id, j->attempt, now);
+}
+
+/* The cause stays the first one; all that a second cancel may do is hurry. */
+static int
+cancel_stopping(struct engine *g, struct job *j, bool now)
+{
+	int r;
+
+	if (!now || j->cancel_now)
+		return 0;
+	j->cancel_attempt = j->attempt;
+	j->cancel_now = true;
+	r = lifecycle_save(g, j);
+	return r < 0 ? err_pass(r) : live_defer_stop(g, j->id, j->attempt, true);
+}
+
+static int
+cancel(struct engine *g, struct job *j, const struct why *why, bool now, struct job **ret)
+{
+	int r = 0;
+
+	if (j->state == JOB_QUEUED)
+		return cancel_queued(g, j, why, ret);
+	if (j->state == JOB_RUNNING)
+		r = cancel_running(g, j, why, now);
+	else if (j->state == JOB_STOPPING)
+		r = cancel_stopping(g, j, now);
+	if (r < 0 || !ret)
+		(void)job_free(j);
+	else
+		*ret = j;
+	return r;
+}
+
+int
+engine_cancel(struct engine *g, const struct requester *who, uint64_t id, const char *cause,
+	      bool now, struct job **ret, struct refusal *r)
+{
+	struct why why = {CAUSE_REQUESTED, cause, who->uid};
+	struct job *j = NULL;
+	int e;
+
+	if (cause && strlen(cause) > 1024)
+		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "cause", "longer than 1024 bytes");
+	e = engine_fetch(g, who, id, &j, r);
+	if (e != 0)
+		return e;
+	assert(j);
+	return cancel(g, j, &why, now, ret);
+}
+
+void
+engine_client_gone(struct engine *g, uint64_t id)
+{
+	struct why why = {CAUSE_CLIENT_GONE, "the client it was bound to went away", -1};
+	struct job *j = NULL;
+	int r;
+
+	if (g->stopping)
+		return;
+	r = store_job_get(g->store, id, &j);
+	if (r == 0)
+		r = cancel(g, j, &why, false, NULL);
+	if (r < 0)
+		(void)err_pass(r);
+}
+
+/* ---- extend */
+
+static void
+extend_run(struct effect *fx, int result)
+{
+	struct extend_fx *f = container_of(fx, struct extend_fx, fx);
+	struct live *l = live_find(f->g, f->id);
+
+	if (result == 0 && l && l->attempt == f->attempt) {
+		l->deadline_boot_ns = f->deadline_ns;
+		live_arm_backstop(l);
+		/* No link now: HELLO shows the monitor's deadline, and it is told then. */
+		(void)exec_extend(f->g->exec, f->id, f->attempt, f->deadline_ns);
+	}
+	free(f);
+}
+
+static int
+check_extend(const struct job *j, int64_t by_us, int64_t to_us, struct refusal *r)
+{
+	if ((by_us != 0) == (to_us != 0))
+		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "by_usec",
+				   "give either by_usec or to");
+	if (by_us < 0 || by_us > DUR_MAX_US)
+		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "by_usec",
+				   "must be within 1 us and ten years");
+	if (job_state_ended(j->state)) {
+		r->id = j->id;
+		r->state = j->state;
+		return refusal_set(r, REFUSAL_ALREADY_ENDED, NULL, "already ended");
+	}
+	if (j->state == JOB_QUEUED)
+		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "id",
+				   "the job is queued: its time has not begun");
+	if (j->state == JOB_STOPPING)
+		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "id",
+				   "the job is being stopped already");
+	return 0;
+}
+
+/* New deadline on CLOCK_BOOTTIME, within the limit. */
+static int
+extended(struct engine *g, const struct job *j, int64_t by_us, int64_t to_us, int64_t *ret_ns,
+	 struct refusal *r)
+{
+	int64_t started_ns = j->deadline_boot_ns - (j->deadline_us - j->started_us) * NSEC_PER_USEC;
+	int64_t limit = deadline_limit(g->policy, j->class_name, started_ns);
+	const char *field = to_us ? "to" : "by_usec";
+	int64_t want;
+
+	if (to_us)
+		want = mono_add(mono_now(), wall_diff(wall_usec(to_us), wall_now())).ns;
+	else
+		want = mono_add((struct mono){j->deadline_boot_ns}, dur_usec(by_us)).ns;
+	/* Its monitor stops it now, whether we have heard of that or not. */
+	if (j->deadline_boot_ns <= mono_now().ns)
+		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "id",
+				   "its deadline has passed: it is being stopped");
+	if (want <= j->deadline_boot_ns)
+		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, field,
+				   "is not later than the present deadline");
+	if (limit <= j->deadline_boot_ns)
+		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, field,
+				   "the deadline is at its maximum already");
+	*ret_ns = want < limit ? want : limit;
+	return 0;
+}
+
+static int
+extend_write(struct engine *g, struct job *j, int64_t deadline_ns)
+{
+	struct extend_fx *f = calloc(1, sizeof(*f));
+	int64_t more_us = (deadline_ns - j->deadline_boot_ns) / NSEC_PER_USEC;
+	int r;
+
+	if (!f)
+		return err_raise(-ENOMEM, "extend a deadline");
+	j->deadline_boot_ns = deadline_ns;
+	j->deadline_us += more_us;
+	j->timeout_us = j->deadline_us - j->started_us;
+	j->deadline_rule = RULE_EXTENDED;
+	r = lifecycle_save(g, j);
+	if (r < 0) {
+		free(f);
+		return err_pass(r);
+	}
+	*f = (struct extend_fx){.fx.run = extend_run,
+				.g = g,
+				.id = j->id,
+				.attempt = j->attempt,
+				.deadline_ns = deadline_ns};
+	txn_defer(g->txn, &f->fx);
+	return 0;
+}
+
+int
+engine_extend(struct engine *g, const struct requester *who, uint64_t id, int64_t by_us,
+	      int64_t to_us, struct job **ret, struct refusal *r)
+{
+	_cleanup_(job_freep) struct job *j = NULL;
+	int64_t deadline_ns = 0;
+	int e = engine_fetch(g, who, id, &j, r);
+
+	if (e != 0)
+		return e;
+	assert(j);
+	e = check_extend(j, by_us, to_us, r);
+	e = e ? e : extended(g, j, by_us, to_us, &deadline_ns, r);
+	e = e ? e : extend_write(g, j, deadline_ns);
+	if (e == 0)
+		*ret = take_ptr(j);
+	return e;
+}

@@ -1,0 +1,215 @@
+/* engine.c - the daemon's logic put together, see engine.h and impl.h. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "engine/impl.h"
+
+static void
+before_commit(void *arg)
+{
+	sched_run(arg);
+}
+
+static void
+settled(void *arg)
+{
+	struct engine *g = arg;
+
+	if (g->check)
+		engine_check(g);
+}
+
+static void
+commit_failed(void *arg)
+{
+	engine_resync(arg);
+}
+
+/* The counts in memory ran along with a transaction that did not happen: read them again. */
+void
+engine_resync(struct engine *g)
+{
+	int r = lanes_load(&g->lanes, g->store);
+
+	if (r < 0) {
+		/* Not even reading works: starting jobs by wrong counts would be worse than
+		 * waiting. */
+		log_err("the queue cannot be read (%s), continuing", strerror(-r));
+	}
+	sched_overdue_arm(g);
+	sched_hold(g);
+	sched_kick(g);
+}
+
+static const struct txn_ops txn_ops = {
+	.before = before_commit, .failed = commit_failed, .settled = settled};
+
+static uint64_t
+last_seq(void *arg)
+{
+	struct engine *g = arg;
+
+	return store_seq_last(g->store);
+}
+
+static int
+open_parts(struct engine *g, const struct engine_options *o, struct ctx_err *e)
+{
+	struct exec_options x = *o->exec;
+	int r;
+
+	r = file_boot_id(g->boot);
+	if (r < 0)
+		return ctx_err_set(e, 0, r, "the boot id cannot be read: %s", strerror(-r));
+	r = store_open(o->state_dir, &g->store, e);
+	if (r < 0)
+		return r;
+	r = output_new(o->state_dir, &g->output);
+	if (r < 0)
+		return ctx_err_set(e, 0, r, "output directory in %s: %s", o->state_dir,
+				   strerror(-r));
+	x.uuid = store_uuid(g->store);
+	x.ops = recovery_ops;
+	x.arg = g;
+	r = exec_new(g->loop, &x, &g->exec, e);
+	if (r < 0)
+		return r;
+	r = txn_new(g->loop, g->store, &txn_ops, g, &g->txn);
+	if (!r)
+		r = lanes_load(&g->lanes, g->store);
+	return r < 0 ? ctx_err_set(e, 0, r, "the queue cannot be read: %s", strerror(-r)) : 0;
+}
+
+int
+engine_new(struct ev_loop *loop, const struct engine_options *o, struct engine **ret,
+	   struct ctx_err *e)
+{
+	struct engine *g = calloc(1, sizeof(*g));
+	const char *check = getenv("CTXD_CHECK");
+	int r;
+
+	if (!g)
+		return ctx_err_set(e, 0, -ENOMEM, "out of memory");
+	g->loop = loop;
+	g->policy = o->policy;
+	g->system_mode = o->system_mode;
+	g->check = check && strcmp(check, "1") == 0;
+	g->started_us = wall_to_usec(wall_now());
+	lanes_init(&g->lanes);
+	sched_init(g);
+	g->socket_path = strdup(o->socket_path);
+	r = g->socket_path ? open_parts(g, o, e) : ctx_err_set(e, 0, -ENOMEM, "out of memory");
+	if (r < 0) {
+		(void)engine_free(g);
+		return r;
+	}
+	*ret = g;
+	return 0;
+}
+
+struct engine *
+engine_free(struct engine *g)
+{
+	struct map_node *n;
+
+	if (!g)
+		return NULL;
+	g->stopping = true;
+	sched_done(g);
+	if (g->started)
+		retain_done(g);
+	g->txn = txn_free(g->txn);
+	g->exec = exec_free(g->exec);
+	while ((n = map_next(&g->live, NULL)))
+		live_free(container_of(n, struct live, node));
+	map_done(&g->live);
+	watch_done(g);
+	lanes_done(&g->lanes);
+	g->output = output_free(g->output);
+	g->store = store_close(g->store);
+	g->policy = policy_free(g->policy);
+	free(g->socket_path);
+	free(g);
+	return NULL;
+}
+
+void
+engine_start(struct engine *g)
+{
+	int r = recovery_load(g);
+
+	if (r < 0)
+		log_err("the running jobs cannot be read (%s), continuing", strerror(-r));
+	g->started = true;
+	sched_overdue_arm(g);
+	retain_init(g);
+	exec_start(g->exec, last_seq);
+}
+
+void
+engine_stop(struct engine *g)
+{
+	g->stopping = true;
+}
+
+uint64_t
+engine_running(const struct engine *g)
+{
+	return g->lanes.running;
+}
+
+void
+engine_policy_set(struct engine *g, struct policy *p)
+{
+	(void)policy_free(g->policy);
+	g->policy = p;
+	sched_kick(g);
+}
+
+const struct policy *
+engine_policy(const struct engine *g)
+{
+	return g->policy;
+}
+
+/* A user's own daemon is that user's to steer. */
+bool
+engine_is_admin(const struct engine *g, const struct requester *who)
+{
+	return who->uid == 0 || (!g->system_mode && who->uid == geteuid()) ||
+	       policy_is_admin(g->policy, who->uid, who->gid, who->groups, who->n_groups);
+}
+
+void
+engine_defer(struct engine *g, struct effect *fx)
+{
+	txn_defer_reply(g->txn, fx);
+}
+
+/* One line per edge. User text is escaped. */
+void
+engine_log_edge(const struct job *j, const char *what)
+{
+	char name[160] = "", cause[256] = "", end[48] = "";
+
+	if (!log_enabled(LOG_LVL_INFO))
+		return;
+	if (j->name)
+		(void)text_escape(j->name, name, sizeof(name));
+	if (j->cause)
+		(void)text_escape(j->cause, cause, sizeof(cause));
+	if (job_state_ended(j->state) && j->signal)
+		(void)snprintf(end, sizeof(end), " signal=%d", j->signal);
+	else if (job_state_ended(j->state) && j->has_exit_code)
+		(void)snprintf(end, sizeof(end), " exit=%d", j->exit_code);
+	log_info("job=%" PRIu64 " %s attempt=%u class=%s uid=%u%s%s%s%s%s%s%s", j->id, what,
+		 j->attempt, j->class_name, j->uid, end, j->name ? " name=\"" : "", name,
+		 j->name ? "\"" : "", *cause ? " cause=\"" : "", cause, *cause ? "\"" : "");
+}

@@ -1,0 +1,197 @@
+/* impl.h - what the files of daemon/engine share: the engine's state, and who does what.
+ *
+ *   txn.c        one iteration, one transaction; effects after the commit
+ *   lifecycle.c  the only writer of a job's state
+ *   lanes.c      in memory: how many queue and run, by class and user
+ *   sched.c      which job starts next; overdue queued ones
+ *   start.c      environment and spec of a job; handing it to exec
+ *   live.c       jobs that are running or stopping: their end, their deadline's backstop
+ *   recovery.c   the recovery table
+ *   check.c      CTXD_CHECK=1: memory against the database
+ *   submit.c control.c query.c watch.c retain.c   what their names say
+ *
+ * Rules: the database is the truth. Counts in memory follow it and are rebuilt from it when a
+ * commit fails (engine_resync). struct live exists for a committed running or stopping row only.
+ * Whatever leaves the process waits for the commit. */
+#ifndef CTXD_ENGINE_IMPL_H
+#define CTXD_ENGINE_IMPL_H
+
+#include <ev.h>
+
+#include "base/list.h"
+#include "base/map.h"
+#include "core/job.h"
+#include "core/policy.h"
+#include "engine/engine.h"
+#include "exec/exec.h"
+#include "exec/output.h"
+#include "record/result.h"
+#include "store/store.h"
+
+enum {
+	REQUEUES_MAX = 5,      /* starts that provably never ran, before the job is given up */
+	STARTS_PER_TURN = 256, /* jobs started in one iteration */
+};
+#define BACKSTOP_SEC 5.0      /* after deadline and grace: ctxd itself asks the monitor to kill */
+#define STORAGE_RETRY_SEC 1.0 /* until a failed write of our own is tried again */
+#define START_RETRY_SEC 1.0   /* after a start that failed for lack of something */
+
+/* Queued jobs of one class and one user. */
+struct lane {
+	struct list link;
+	char class_name[33];
+	uint32_t uid;
+	uint64_t queued;
+	bool head_known;
+	uint64_t head_id;
+	int32_t head_priority;
+};
+struct share { /* running jobs of one class, or of one uid */
+	struct list link;
+	char class_name[33];
+	uint32_t uid;
+	uint64_t running;
+};
+struct lanes {
+	struct list lanes, classes, users;
+	uint64_t queued, running;
+};
+
+enum live_phase {
+	LIVE_UNKNOWN = 1, /* exec is looking for its monitor */
+	LIVE_LINKED,      /* HELLO came */
+	LIVE_SILENT,      /* nobody listens at ctl; waits for the spawner, to sweep */
+	LIVE_SWEEPING,    /* SWEEP is out */
+	LIVE_SWEPT,       /* nothing more of it is alive, or nothing more can be done: conclude */
+};
+
+struct live {
+	uint32_t magic;
+	struct map_node node; /* in engine->live, by id */
+	struct engine *engine;
+	uint64_t id;
+	uint32_t attempt;
+	uint64_t seq;
+	enum live_phase phase;
+	uint32_t pid;             /* main process; 0: not known yet */
+	int64_t deadline_boot_ns; /* as committed */
+	int64_t grace_us;
+	bool cancel, cancel_now; /* committed: to be told to the monitor */
+	int spawn_error;         /* errno of SPAWN_FAILED; 0: none came */
+	bool uncertain;          /* the spawner could not prove that nothing survived */
+	ev_timer backstop;
+	ev_timer again; /* a step that failed for lack of storage or evidence */
+	bool has_end;   /* END came and is not committed yet */
+	bool in_txn;    /* the end is in the open transaction */
+	struct result end;
+	enum known_by end_by;
+};
+
+struct engine {
+	struct ev_loop *loop;
+	struct store *store;
+	struct exec *exec;
+	struct output *output;
+	struct txn *txn;
+	struct policy *policy;
+	char *socket_path;
+	bool system_mode, stopping, started;
+	bool check; /* CTXD_CHECK=1 */
+	uint8_t boot[16];
+	int64_t started_us;
+	struct map live; /* of struct live, by id */
+	struct lanes lanes;
+	struct map watches; /* of struct watch_group, by job id */
+	bool sched_kick;
+	ev_timer sched_again; /* after a failure */
+	bool sched_held;
+	ev_periodic overdue; /* earliest absolute deadline in the queue */
+	ev_timer retain;
+};
+
+/* ---- lanes.c */
+void lanes_init(struct lanes *l);
+void lanes_done(struct lanes *l);
+int lanes_load(struct lanes *l, struct store *s); /* forget everything, read it again */
+int
+lanes_queued(struct lanes *l, const char *class_name, uint32_t uid, uint64_t id, int32_t priority);
+void lanes_unqueued(struct lanes *l, const char *class_name, uint32_t uid, uint64_t id);
+int lanes_running(struct lanes *l, const char *class_name, uint32_t uid);
+void lanes_ended(struct lanes *l, const char *class_name, uint32_t uid);
+uint64_t lanes_user_queued(const struct lanes *l, uint32_t uid);
+/* Is there a slot for one more of this class and user? */
+bool
+lanes_slot(const struct lanes *l, const struct policy *p, const char *class_name, uint32_t uid);
+/* Next job by priority, then id, among those with a slot. 0, LANES_E_NONE, or -errno. */
+enum { LANES_E_NONE = 1 };
+int lanes_pick(struct lanes *l, const struct policy *p, struct store *s, uint64_t *ret_id);
+
+/* ---- lifecycle.c */
+struct why {
+	enum cause_code code;
+	const char *text; /* may be NULL */
+	int64_t by_uid;   /* -1: the daemon */
+};
+/* Insert J (state QUEUED or RUNNING) with its first history row. */
+int lifecycle_create(struct engine *g, struct job *j, const struct strv *env, int64_t by_uid);
+/* Take J, whose row has state FROM, to state TO: checks the edge, writes row (all mutable fields of
+ * J) and history, keeps the counts. Opens the transaction. 0 or negative errno. STORE_E_STALE is
+ * folded: the row was read in this iteration. */
+int lifecycle_set(struct engine *g, struct job *j, enum job_state to, const struct why *why);
+/* Write J without an edge. */
+int lifecycle_save(struct engine *g, struct job *j);
+/* After the commit that ended J: tell watchers, log. Called from effects. */
+void lifecycle_ended(struct engine *g, const struct job *j);
+
+/* ---- sched.c */
+void sched_init(struct engine *g);
+void sched_done(struct engine *g);
+void sched_kick(struct engine *g); /* look for work before the loop sleeps */
+void sched_hold(struct engine *g); /* something needed for starting failed: wait a moment */
+void sched_run(struct engine *g);  /* called by the transaction's `before` */
+void sched_overdue_arm(struct engine *g);
+
+/* ---- start.c */
+/* Fill J for a start now: sequence, boot, times, deadline. The caller writes it. */
+void start_prepare(struct engine *g, struct job *j, uint64_t seq);
+/* After the commit: hand it to exec. Takes J, also on failure; ENV is moved out of *ENV on success.
+ */
+int start_defer(struct engine *g, struct job *j, struct strv *env);
+
+/* ---- live.c */
+struct live *live_find(const struct engine *g, uint64_t id);
+struct live *live_new(struct engine *g, const struct job *j); /* NULL on ENOMEM */
+void live_free(struct live *l);
+void live_arm_backstop(struct live *l);
+void live_ended(struct live *l, const struct result *r, enum known_by by);
+void live_stopping(struct live *l, const struct frame_stopping *s);
+void live_again(struct live *l); /* try the unfinished step later */
+/* Stop effects: after the commit, tell the monitor. */
+int live_defer_stop(struct engine *g, uint64_t id, uint32_t attempt, bool now);
+/* Take J to state TO, an end or back to QUEUED; after the commit: let go of directory, link and
+ * struct live, tell watchers. Takes J, also on failure. */
+int live_finish(struct engine *g, struct job *j, enum job_state to, const struct why *why);
+
+/* ---- recovery.c */
+extern const struct exec_ops recovery_ops;
+int recovery_load(struct engine *g); /* rows running or stopping, at start */
+void recovery_step(struct live *l);  /* go on where it stands */
+/* The attempt of J provably never ran: back to the queue (or failed: after too many times, or when
+ * ERROR, an errno or 0, says that it never will), or to its end if it was stopping. Takes J. */
+int recovery_never_ran(struct engine *g, struct job *j, const char *text, int error);
+
+/* ---- watch.c, retain.c, engine.c */
+bool watch_any(const struct engine *g, uint64_t job);
+void watch_tell(struct engine *g, const struct job *j);
+void watch_done(struct engine *g);
+void retain_init(struct engine *g);
+void retain_done(struct engine *g);
+void engine_resync(struct engine *g);
+/* The job with this id, if WHO may see it: 0, ENGINE_E_REFUSED, or negative errno. RET is the
+ * caller's. */
+int engine_fetch(struct engine *g, const struct requester *who, uint64_t id, struct job **ret,
+		 struct refusal *r);
+void engine_check(struct engine *g);
+void engine_log_edge(const struct job *j, const char *what);
+
+#endif

@@ -1,0 +1,109 @@
+/* lifecycle.c - the only writer of a job's state. Each change checks the allowed edge, writes the
+ * row and one row of history in the open transaction, and keeps the counts of queued and running
+ * jobs. What follows from a change (spawn, signal, answer) is the caller's, as an effect. */
+#include <errno.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "engine/impl.h"
+
+static bool
+takes_slot(enum job_state s)
+{
+	return s == JOB_RUNNING || s == JOB_STOPPING;
+}
+
+static int
+count(struct engine *g, const struct job *j, enum job_state from, enum job_state to)
+{
+	int r = 0;
+
+	if (from == JOB_QUEUED)
+		lanes_unqueued(&g->lanes, j->class_name, j->uid, j->id);
+	else if (takes_slot(from) && !takes_slot(to))
+		lanes_ended(&g->lanes, j->class_name, j->uid);
+	if (to == JOB_QUEUED)
+		r = lanes_queued(&g->lanes, j->class_name, j->uid, j->id, j->priority);
+	else if (takes_slot(to) && !takes_slot(from))
+		r = lanes_running(&g->lanes, j->class_name, j->uid);
+	sched_kick(g);
+	return r;
+}
+
+static int
+history(struct engine *g, const struct job *j, int from, const struct why *why)
+{
+	struct store_edge e = {.job = j->id,
+			       .attempt = j->attempt,
+			       .at_us = wall_to_usec(wall_now()),
+			       .from = from,
+			       .to = j->state,
+			       .cause_code = why->code,
+			       .cause = why->text,
+			       .by_uid = why->by_uid};
+
+	return store_history_add(g->store, &e);
+}
+
+int
+lifecycle_create(struct engine *g, struct job *j, const struct strv *env, int64_t by_uid)
+{
+	struct why why = {CAUSE_NONE, NULL, by_uid};
+	int r = txn_write(g->txn, __func__);
+
+	assert(j->state == JOB_QUEUED || j->state == JOB_RUNNING);
+	if (!r)
+		r = store_job_insert(g->store, j, env);
+	if (!r)
+		r = history(g, j, 0, &why);
+	if (!r)
+		r = count(g, j, 0, j->state);
+	return r < 0 ? err_pass(r) : err_fold(r);
+}
+
+int
+lifecycle_set(struct engine *g, struct job *j, enum job_state to, const struct why *why)
+{
+	enum job_state from = j->state;
+	int r = txn_write(g->txn, __func__);
+
+	if (r < 0)
+		return err_pass(r);
+	if (!job_state_allowed(from, to)) {
+		log_err("job %ju: %s cannot become %s", (uintmax_t)j->id, job_state_name(from),
+			job_state_name(to));
+		abort();
+	}
+	j->state = to;
+	if (why->code != CAUSE_NONE) {
+		j->cause_code = why->code;
+		r = job_set(&j->cause, why->text);
+	}
+	if (job_state_ended(to) && j->ended_us == 0)
+		j->ended_us = wall_to_usec(wall_now());
+	if (!r)
+		r = store_job_update(g->store, j, from);
+	if (!r)
+		r = history(g, j, (int)from, why);
+	if (!r)
+		r = count(g, j, from, to);
+	return r < 0 ? err_pass(r) : err_fold(r);
+}
+
+int
+lifecycle_save(struct engine *g, struct job *j)
+{
+	int r = txn_write(g->txn, __func__);
+
+	if (!r)
+		r = store_job_update(g->store, j, j->state);
+	return r < 0 ? err_pass(r) : err_fold(r);
+}
+
+void
+lifecycle_ended(struct engine *g, const struct job *j)
+{
+	engine_log_edge(j, job_state_name(j->state));
+	watch_tell(g, j);
+}

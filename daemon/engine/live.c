@@ -1,0 +1,403 @@
+/* live.c - jobs that are running or stopping: what their monitors say, how their ends are kept
+ * until they are committed, and ctxd's own backstop behind each deadline. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "engine/impl.h"
+
+#define CLOCK_SLACK_US 100000 /* wall clocks are set */
+
+enum { LIVE_MAGIC = 0x4c495645 };
+
+struct stop_fx {
+	struct effect fx;
+	struct engine *g;
+	uint64_t id;
+	uint32_t attempt;
+	bool now;
+};
+struct finish_fx {
+	struct effect fx;
+	struct engine *g;
+	struct job *job; /* owned */
+	bool was_live;
+};
+
+/* ---- the object */
+
+struct live *
+live_find(const struct engine *g, uint64_t id)
+{
+	struct map_node *n = map_find(&g->live, id);
+
+	return n ? container_of(n, struct live, node) : NULL;
+}
+
+static void
+live_on_backstop(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	struct live *l = container_of(w, struct live, backstop);
+	int64_t due = l->deadline_boot_ns + l->grace_us * NSEC_PER_USEC;
+
+	(void)loop, (void)revents;
+	CHECK_MAGIC(l, LIVE_MAGIC);
+	if (mono_now().ns < due) { /* extended meanwhile */
+		live_arm_backstop(l);
+		return;
+	}
+	log_warn("job %ju: still there after its deadline and grace; its monitor is asked to kill, "
+		 "continuing",
+		 (uintmax_t)l->id);
+	if (exec_stop(l->engine->exec, l->id, l->attempt, true, STOP_CAUSE_DEADLINE) < 0)
+		(void)exec_look(l->engine->exec, l->id, l->attempt);
+	ev_timer_set(&l->backstop, BACKSTOP_SEC, 0.);
+	ev_timer_start(l->engine->loop, &l->backstop);
+}
+
+/* ev_timer runs on a clock that stands still in suspend; the callback judges by CLOCK_BOOTTIME. */
+void
+live_arm_backstop(struct live *l)
+{
+	int64_t due = l->deadline_boot_ns + l->grace_us * NSEC_PER_USEC;
+	double after = (double)(due - mono_now().ns) / 1e9 + BACKSTOP_SEC;
+
+	ev_timer_stop(l->engine->loop, &l->backstop);
+	ev_timer_set(&l->backstop, after < 0.001 ? 0.001 : after, 0.);
+	ev_timer_start(l->engine->loop, &l->backstop);
+}
+
+static void
+live_on_again(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	struct live *l = container_of(w, struct live, again);
+
+	(void)loop, (void)revents;
+	CHECK_MAGIC(l, LIVE_MAGIC);
+	if (l->has_end)
+		live_ended(l, &l->end, l->end_by);
+	else
+		recovery_step(l);
+}
+
+void
+live_again(struct live *l)
+{
+	ev_timer_stop(l->engine->loop, &l->again);
+	ev_timer_set(&l->again, STORAGE_RETRY_SEC, 0.);
+	ev_timer_start(l->engine->loop, &l->again);
+}
+
+struct live *
+live_new(struct engine *g, const struct job *j)
+{
+	struct live *l = calloc(1, sizeof(*l));
+
+	if (!l || map_insert(&g->live, j->id, &l->node) < 0) {
+		free(l);
+		return NULL;
+	}
+	l->magic = LIVE_MAGIC;
+	l->engine = g;
+	l->id = j->id;
+	l->attempt = j->attempt;
+	l->seq = j->seq;
+	l->phase = LIVE_UNKNOWN;
+	l->deadline_boot_ns = j->deadline_boot_ns;
+	l->grace_us = j->grace_us;
+	l->cancel = j->cancel_attempt == j->attempt;
+	l->cancel_now = l->cancel && j->cancel_now;
+	ev_init(&l->backstop, live_on_backstop);
+	ev_init(&l->again, live_on_again);
+	live_arm_backstop(l);
+	return l;
+}
+
+void
+live_free(struct live *l)
+{
+	ev_timer_stop(l->engine->loop, &l->backstop);
+	ev_timer_stop(l->engine->loop, &l->again);
+	map_remove(&l->engine->live, &l->node);
+	l->magic = 0;
+	free(l);
+}
+
+/* ---- stopping */
+
+static void
+stop_run(struct effect *fx, int result)
+{
+	struct stop_fx *f = container_of(fx, struct stop_fx, fx);
+
+	struct live *l = live_find(f->g, f->id);
+
+	if (result == 0 && l && l->attempt == f->attempt) {
+		l->cancel = true;
+		l->cancel_now |= f->now;
+		/* No link now: it is sent again when the monitor says HELLO. */
+		(void)exec_stop(f->g->exec, f->id, f->attempt, f->now, STOP_CAUSE_REQUEST);
+	}
+	free(f);
+}
+
+int
+live_defer_stop(struct engine *g, uint64_t id, uint32_t attempt, bool now)
+{
+	struct stop_fx *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return err_raise(-ENOMEM, "stop a job");
+	*f = (struct stop_fx){.fx.run = stop_run, .g = g, .id = id, .attempt = attempt, .now = now};
+	txn_defer(g->txn, &f->fx);
+	return 0;
+}
+
+/* AT_US is when the monitor began to stop it. An extension that was granted just then has come too
+ * late. */
+static const char *
+deadline_text(const struct job *j, int64_t at_us, char *buf, size_t size)
+{
+	char d[CLOCK_TEXT];
+
+	if (j->deadline_rule == RULE_EXTENDED && at_us > 0 &&
+	    at_us < j->deadline_us - CLOCK_SLACK_US) {
+		(void)snprintf(
+			buf, size,
+			"the deadline passed after %s, before the extension reached the monitor",
+			dur_format(dur_usec(at_us - j->started_us), d, sizeof(d)));
+		return buf;
+	}
+	(void)snprintf(buf, size, "the deadline passed after %s (rule %s)",
+		       dur_format(dur_usec(j->deadline_us - j->started_us), d, sizeof(d)),
+		       job_rule_name(j->deadline_rule));
+	return buf;
+}
+
+/* The monitor sent TERM because of the deadline: the row follows. A request's STOPPING was
+ * committed before it was sent. */
+void
+live_stopping(struct live *l, const struct frame_stopping *s)
+{
+	_cleanup_(job_freep) struct job *j = NULL;
+	char text[160];
+	struct why why = {CAUSE_DEADLINE, text, -1};
+	int r;
+
+	if (s->stop_cause != STOP_CAUSE_DEADLINE || l->has_end)
+		return;
+	r = store_job_get(l->engine->store, l->id, &j);
+	if (r != 0 || j->state != JOB_RUNNING || j->attempt != l->attempt)
+		return;
+	(void)deadline_text(j, s->at_us, text, sizeof(text));
+	r = lifecycle_set(l->engine, j, JOB_STOPPING, &why);
+	if (r == 0)
+		engine_log_edge(j, "stopping");
+	/* If it cannot be written now the end will say the same. */
+}
+
+/* ---- the end */
+
+/* Whoever followed the output was told the end, and how long it is, just before. */
+static void
+spare_output(struct engine *g, const struct job *j)
+{
+	bool known = j->known_by == KNOWN_BY_MONITOR || j->known_by == KNOWN_BY_RESULT_FILE;
+
+	if (!g->system_mode && job_state_ended(j->state) && known && j->out_bytes == 0)
+		output_spare(g->output, j->id, j->attempt);
+}
+
+static void
+finish_run(struct effect *fx, int result)
+{
+	struct finish_fx *f = container_of(fx, struct finish_fx, fx);
+	struct engine *g = f->g;
+	struct live *l = live_find(g, f->job->id);
+
+	if (l)
+		l->in_txn = false;
+	if (result < 0) {
+		if (l) /* kept here and in the run directory, until it can be written */
+			live_again(l);
+	} else {
+		if (f->was_live) {
+			exec_unlink(g->exec, f->job->id, f->job->attempt);
+			(void)exec_forget(g->exec, f->job->id, f->job->attempt);
+		}
+		if (l)
+			live_free(l);
+		if (job_state_ended(f->job->state)) {
+			lifecycle_ended(g, f->job);
+			spare_output(g, f->job);
+		} else {
+			engine_log_edge(f->job, "queued again");
+		}
+	}
+	(void)job_free(f->job);
+	free(f);
+}
+
+int
+live_finish(struct engine *g, struct job *j, enum job_state to, const struct why *why)
+{
+	struct finish_fx *f = calloc(1, sizeof(*f));
+	struct live *l = live_find(g, j->id);
+	int r;
+
+	if (!f) {
+		(void)job_free(j);
+		return err_raise(-ENOMEM, "end a job");
+	}
+	*f = (struct finish_fx){
+		.fx.run = finish_run, .g = g, .job = j, .was_live = j->state != JOB_QUEUED};
+	r = lifecycle_set(g, j, to, why);
+	if (!r && to == JOB_SUCCEEDED)
+		r = store_env_drop(g->store, j->id);
+	if (r < 0) {
+		(void)job_free(j);
+		free(f);
+		return err_pass(r);
+	}
+	if (l)
+		l->in_txn = true;
+	/* Most jobs end unwatched, and no other waits for the slot: that end can share a commit. */
+	if (job_state_ended(to) && g->lanes.queued == 0 && !watch_any(g, j->id))
+		txn_defer_lazy(g->txn, &f->fx);
+	else
+		txn_defer(g->txn, &f->fx);
+	return 0;
+}
+
+/* What the monitor measured, without any judgement. */
+static void
+take_facts(struct job *j, const struct result *res, enum known_by by)
+{
+	if (res->flags & RESULT_HAS_STATUS) {
+		j->has_exit_code = WIFEXITED(res->wait_status);
+		j->exit_code = j->has_exit_code ? WEXITSTATUS(res->wait_status) : 0;
+		j->signal = WIFSIGNALED(res->wait_status) ? WTERMSIG(res->wait_status) : 0;
+	}
+	j->pid = res->pid;
+	if (res->started_us > 0)
+		j->started_us = res->started_us;
+	j->ended_us = res->ended_us;
+	j->has_leftovers = true;
+	j->leftovers = res->leftovers;
+	j->known_by = by;
+	j->exec_errno = res->exec_error;
+	j->out_bytes = res->out_bytes;
+	j->out_dropped = res->out_dropped;
+	j->has_usage = true;
+	j->user_us = res->user_us;
+	j->system_us = res->system_us;
+	j->max_rss_bytes = res->max_rss_bytes;
+}
+
+static const char *
+exec_text(const struct job *j, const struct result *res, char *buf, size_t size)
+{
+	static const char *const what[] = {
+		[EXEC_STEP_NONE] = "start",           [EXEC_STEP_SETUP] = "prepare the process",
+		[EXEC_STEP_USER] = "become the user", [EXEC_STEP_CHDIR] = "change to the directory",
+		[EXEC_STEP_EXEC] = "execute",         [EXEC_STEP_FORK] = "make a process",
+	};
+	const char *object = res->exec_step == EXEC_STEP_CHDIR  ? j->cwd
+			     : res->exec_step == EXEC_STEP_EXEC ? strv_first(&j->argv)
+								: "";
+	char quoted[96];
+
+	(void)snprintf(buf, size, "cannot %s%s%s: %s",
+		       res->exec_step < ARRAY_SIZE(what) ? what[res->exec_step] : "start",
+		       *object ? " " : "",
+		       *object ? text_escape(object, quoted, sizeof(quoted)) : "",
+		       strerror(res->exec_error));
+	return buf;
+}
+
+/* The judgement: the state and cause that follow from the row and the facts. First cause wins, and
+ * the first one that was committed is the first. */
+static enum job_state
+judge(const struct job *j, const struct result *res, struct why *why, char *text, size_t size)
+{
+	*why = (struct why){CAUSE_NONE, NULL, -1};
+	if (j->state == JOB_STOPPING && j->cause_code != CAUSE_DEADLINE)
+		return JOB_CANCELED; /* keeps the cause of the cancel */
+	if (j->state == JOB_STOPPING)
+		return JOB_DEADLINE_EXCEEDED;
+	if (res->stop_cause == STOP_CAUSE_DEADLINE) {
+		*why = (struct why){CAUSE_DEADLINE, deadline_text(j, res->term_us, text, size), -1};
+		return JOB_DEADLINE_EXCEEDED;
+	}
+	if (res->exec_error != 0) {
+		*why = (struct why){CAUSE_EXEC, exec_text(j, res, text, size), -1};
+		return JOB_FAILED;
+	}
+	if (j->signal != 0) {
+		char name[16];
+
+		(void)snprintf(text, size, "killed by signal %d (%s)", j->signal,
+			       text_signal_name(j->signal, name, sizeof(name)));
+		*why = (struct why){CAUSE_SIGNAL, text, -1};
+		return JOB_FAILED;
+	}
+	*why = (struct why){CAUSE_EXIT, NULL, -1};
+	return j->exit_code == 0 ? JOB_SUCCEEDED : JOB_FAILED;
+}
+
+/* The command could not be executed: report what a shell would. */
+static void
+shell_code(struct job *j, const struct result *res)
+{
+	if (res->exec_error == 0)
+		return;
+	j->has_exit_code = true;
+	j->exit_code = res->exec_step == EXEC_STEP_EXEC && res->exec_error == ENOENT ? 127 : 126;
+}
+
+/* L may be gone afterwards. */
+static int
+commit_end(struct live *l)
+{
+	struct engine *g = l->engine;
+	_cleanup_(job_freep) struct job *j = NULL;
+	char text[200];
+	struct why why;
+	enum job_state to;
+	int r = store_job_get(g->store, l->id, &j);
+
+	if (r != 0)
+		return err_fold(r);
+	if (j->attempt != l->attempt || (j->state != JOB_RUNNING && j->state != JOB_STOPPING)) {
+		log_err("job %ju.%u: an end came for a row that is %s (attempt %u): ignored",
+			(uintmax_t)l->id, l->attempt, job_state_name(j->state), j->attempt);
+		exec_unlink(g->exec, l->id, l->attempt);
+		live_free(l);
+		return 0;
+	}
+	take_facts(j, &l->end, l->end_by);
+	shell_code(j, &l->end);
+	to = judge(j, &l->end, &why, text, sizeof(text));
+	return live_finish(g, take_ptr(j), to, &why);
+}
+
+void
+live_ended(struct live *l, const struct result *res, enum known_by by)
+{
+	int r;
+
+	if (l->in_txn)
+		return;
+	if (&l->end != res)
+		l->end = *res;
+	l->has_end = true;
+	l->end_by = by;
+	r = commit_end(l);
+	if (r < 0)
+		live_again(l);
+}

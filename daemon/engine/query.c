@@ -1,0 +1,84 @@
+/* query.c - looking at jobs: one, many, their output, the daemon as a whole. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "engine/impl.h"
+
+/* What only memory and the file know of a job that runs. */
+static void
+add_live_facts(struct engine *g, struct job *j)
+{
+	const struct live *l = live_find(g, j->id);
+	_close_ int fd = -1;
+
+	if (!l || l->attempt != j->attempt || job_state_ended(j->state))
+		return;
+	j->pid = l->pid;
+	fd = output_open(g->output, j->id, j->attempt);
+	if (fd >= 0)
+		(void)output_measure(fd, &j->out_bytes, &j->out_dropped);
+}
+
+int
+engine_get(struct engine *g, const struct requester *who, uint64_t id, struct job **ret,
+	   struct refusal *r)
+{
+	int e = engine_fetch(g, who, id, ret, r);
+
+	if (e == 0)
+		add_live_facts(g, *ret);
+	return e;
+}
+
+int
+engine_list(struct engine *g, const struct requester *who, const struct store_filter *f,
+	    store_job_fn fn, void *arg, uint64_t *ret_next, struct refusal *r)
+{
+	struct store_filter mine = *f;
+	int e;
+
+	(void)r;
+	*ret_next = 0;
+	if (!engine_is_admin(g, who)) {
+		if (mine.has_uid && mine.uid != who->uid)
+			return 0;
+		mine.has_uid = true;
+		mine.uid = who->uid;
+	}
+	e = store_list(g->store, &mine, fn, arg, ret_next);
+	return e < 0 ? err_pass(e) : e;
+}
+
+int
+engine_output(struct engine *g, const struct requester *who, uint64_t id, struct job **ret,
+	      int *ret_fd, struct refusal *r)
+{
+	int e = engine_fetch(g, who, id, ret, r);
+	int fd;
+
+	if (e)
+		return e;
+	fd = output_open(g->output, id, (*ret)->attempt);
+	if (fd < 0 && fd != -ENOENT) {
+		*ret = job_free(*ret);
+		return refusal_set(r, REFUSAL_NOT_READY, NULL, "its output cannot be opened: %s",
+				   strerror(-fd));
+	}
+	*ret_fd = fd < 0 ? -1 : fd;
+	return 0;
+}
+
+int
+engine_stats(struct engine *g, struct engine_stats *ret)
+{
+	*ret = (struct engine_stats){
+		.started_us = g->started_us,
+		.db_bytes = store_size(g->store),
+		.spawner_up = exec_is_up(g->exec),
+		.cgroup = exec_is_up(g->exec) && exec_flags(g->exec) & WELCOME_CGROUP,
+		.storage_ok = txn_ok(g->txn),
+		.monitors = exec_n_links(g->exec),
+	};
+	return store_counts(g->store, &ret->counts);
+}

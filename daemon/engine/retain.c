@@ -1,0 +1,120 @@
+/* retain.c - retention: old outputs, records and environments go, a few at a time, so that neither
+ * the loop nor the file system is held up (mass deletes make later file creation slow on ext4).
+ * Jobs that were interrupted and not resolved stay. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "engine/impl.h"
+
+enum { RETAIN_JOBS = 16, RETAIN_ENVS = 64 };
+#define RETAIN_IDLE 60.0
+#define RETAIN_MORE 0.25 /* seconds to the next step while there is more */
+
+struct remove_fx {
+	struct effect fx;
+	struct engine *g;
+	size_t n;
+	struct store_old v[RETAIN_JOBS * 2];
+};
+
+static void
+remove_run(struct effect *fx, int result)
+{
+	struct remove_fx *f = container_of(fx, struct remove_fx, fx);
+
+	/* Output that outlives its record is found by nobody: so the record goes last in time, but
+	 * its commit comes first; a crash in between leaves a file behind, never a record without
+	 * its file. */
+	for (size_t i = 0; i < f->n && result == 0; i++)
+		for (uint32_t a = f->v[i].attempt; a > 0; a--)
+			(void)output_remove(f->g->output, f->v[i].id, a);
+	free(f);
+}
+
+static int
+old_outputs(struct engine *g, struct remove_fx *f, int64_t before, size_t *ret_n)
+{
+	int r = store_old_outputs(g->store, before, f->v, RETAIN_JOBS, ret_n);
+
+	for (size_t i = 0; i < *ret_n && r == 0; i++) {
+		r = txn_write(g->txn, __func__);
+		if (!r)
+			r = store_output_gone(g->store, f->v[i].id);
+	}
+	if (r == 0)
+		f->n = *ret_n;
+	return r;
+}
+
+static int
+old_jobs(struct engine *g, struct remove_fx *f, int64_t before, size_t *ret_n)
+{
+	int r = store_old_jobs(g->store, before, f->v + f->n, RETAIN_JOBS, ret_n);
+
+	for (size_t i = 0; i < *ret_n && r == 0; i++) {
+		r = txn_write(g->txn, __func__);
+		if (!r)
+			r = store_job_delete(g->store, f->v[f->n + i].id);
+	}
+	if (r == 0)
+		f->n += *ret_n;
+	return r;
+}
+
+static int
+old_envs(struct engine *g, int64_t before, size_t *ret_n)
+{
+	int r = txn_write(g->txn, __func__);
+
+	return r ? r : store_env_expire(g->store, before, RETAIN_ENVS, ret_n);
+}
+
+static bool
+step(struct engine *g)
+{
+	struct remove_fx *f = calloc(1, sizeof(*f));
+	int64_t now = wall_to_usec(wall_now());
+	size_t a = 0, b = 0, c = 0;
+	int r;
+
+	if (!f)
+		return false;
+	f->fx.run = remove_run;
+	f->g = g;
+	r = old_outputs(g, f, now - g->policy->keep_output_us, &a);
+	if (!r)
+		r = old_jobs(g, f, now - g->policy->keep_jobs_us, &b);
+	if (!r)
+		r = old_envs(g, now - g->policy->env_keep_us, &c);
+	if (r < 0)
+		(void)err_pass(r);
+	if (f->n > 0)
+		txn_defer(g->txn, &f->fx);
+	else
+		free(f);
+	return a == RETAIN_JOBS || b == RETAIN_JOBS || c == RETAIN_ENVS;
+}
+
+static void
+retain_on_timer(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	struct engine *g = container_of(w, struct engine, retain);
+
+	(void)revents;
+	ev_timer_set(w, step(g) ? RETAIN_MORE : RETAIN_IDLE, 0.);
+	ev_timer_start(loop, w);
+}
+
+void
+retain_init(struct engine *g)
+{
+	ev_timer_init(&g->retain, retain_on_timer, 2.0, 0.);
+	ev_timer_start(g->loop, &g->retain);
+}
+
+void
+retain_done(struct engine *g)
+{
+	ev_timer_stop(g->loop, &g->retain);
+}

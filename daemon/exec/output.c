@@ -1,0 +1,256 @@
+/* output.c - output files, see output.h. They lie under the state directory, which only the daemon
+ * writes; names are made of numbers alone, so nothing here is built from what a stranger sent. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "exec/output.h"
+
+enum { OUTPUT_PATH = 64, OUTPUT_PER_DIR = 1000, SPARE_MAX = 64 };
+
+struct output {
+	int dir_fd; /* output/ */
+	size_t n_spare;
+	struct spare {
+		uint64_t id;
+		uint32_t attempt;
+	} spare[SPARE_MAX]; /* empty files of jobs that are over */
+	uint64_t made;      /* subdirectory known to exist, + 1; 0: none yet */
+};
+
+static const char *
+sub_dir(uint64_t id, char *buf)
+{
+	(void)snprintf(buf, OUTPUT_PATH, "%" PRIu64, id / OUTPUT_PER_DIR);
+	return buf;
+}
+
+static const char *
+file_path(uint64_t id, uint32_t attempt, char *buf)
+{
+	(void)snprintf(buf, OUTPUT_PATH, "%" PRIu64 "/%" PRIu64 ".%" PRIu32 ".log",
+		       id / OUTPUT_PER_DIR, id, attempt);
+	return buf;
+}
+
+int
+output_new(const char *state_dir, struct output **ret)
+{
+	_close_ int state = open(state_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct output *o;
+	int fd;
+
+	if (state < 0)
+		return err_raise(-errno, "open '%s'", state_dir);
+	/* A job opens its own file through /dev/stdout, which needs no way to it. */
+	if (mkdirat(state, "output", 0700) < 0 && errno != EEXIST)
+		return err_raise(-errno, "make '%s/output'", state_dir);
+	fd = openat(state, "output", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return err_raise(-errno, "open '%s/output'", state_dir);
+	o = calloc(1, sizeof(*o));
+	if (!o) {
+		(void)close(fd);
+		return -ENOMEM;
+	}
+	o->dir_fd = fd;
+	*ret = o;
+	return 0;
+}
+
+struct output *
+output_free(struct output *o)
+{
+	if (!o)
+		return NULL;
+	(void)close(o->dir_fd);
+	free(o);
+	return NULL;
+}
+
+void
+output_spare(struct output *o, uint64_t id, uint32_t attempt)
+{
+	if (o->n_spare < SPARE_MAX)
+		o->spare[o->n_spare++] = (struct spare){id, attempt};
+}
+
+/* An empty file under a new name: making one costs ext4 several times as much, and dozens of times
+ * where many were deleted lately. fd, or -1 when there is none that is as we left it. */
+static int
+take_spare(struct output *o, const char *path)
+{
+	char old[OUTPUT_PATH];
+	_close_ int fd = -1;
+	const struct spare *s;
+	struct stat st;
+
+	if (o->n_spare == 0)
+		return -1;
+	s = &o->spare[--o->n_spare];
+	if (renameat(o->dir_fd, file_path(s->id, s->attempt, old), o->dir_fd, path) < 0)
+		return -1;
+	fd = openat(o->dir_fd, path, O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size != 0 ||
+	    st.st_nlink != 1 || st.st_uid != geteuid() || (st.st_mode & 07777) != 0640) {
+		(void)unlinkat(o->dir_fd, path, 0);
+		return -1;
+	}
+	return take_fd(fd);
+}
+
+int
+output_create(struct output *o, uint64_t id, uint32_t attempt)
+{
+	char path[OUTPUT_PATH];
+	int fd;
+
+	if (o->made != id / OUTPUT_PER_DIR + 1) {
+		if (mkdirat(o->dir_fd, sub_dir(id, path), 0700) < 0 && errno != EEXIST)
+			return err_raise(-errno, "make output/%s", path);
+		o->made = id / OUTPUT_PER_DIR + 1;
+	}
+	fd = take_spare(o, file_path(id, attempt, path));
+	if (fd >= 0)
+		return fd;
+	fd = openat(o->dir_fd, path, O_RDWR | O_APPEND | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
+		    0640);
+	if (fd < 0) {
+		o->made = 0;
+		return err_raise(-errno, "create output/%s", path);
+	}
+	return fd;
+}
+
+int
+output_open(struct output *o, uint64_t id, uint32_t attempt)
+{
+	char path[OUTPUT_PATH];
+	_close_ int fd = openat(o->dir_fd, file_path(id, attempt, path),
+				O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0)
+		return errno == ENOENT ? -ENOENT : err_raise(-errno, "open output/%s", path);
+	if (fstat(fd, &st) < 0)
+		return err_raise(-errno, "stat output/%s", path);
+	/* In user mode a job can put anything there, also what would keep us waiting. */
+	if (!S_ISREG(st.st_mode))
+		return err_raise(-EBADF, "output/%s is no file any more", path);
+	return take_fd(fd);
+}
+
+int
+output_remove(struct output *o, uint64_t id, uint32_t attempt)
+{
+	char path[OUTPUT_PATH];
+
+	if (unlinkat(o->dir_fd, file_path(id, attempt, path), 0) < 0)
+		return errno == ENOENT ? 0 : err_raise(-errno, "remove output/%s", path);
+	/* The last one of its thousand takes the directory along; it is made again when needed. */
+	if (unlinkat(o->dir_fd, sub_dir(id, path), AT_REMOVEDIR) == 0)
+		o->made = 0;
+	return 0;
+}
+
+/* The monitor punches one hole at a fixed place, so the first hole that is followed by data is all
+ * there is. A hole at the very end cannot be ours. */
+int
+output_measure(int fd, uint64_t *ret_bytes, uint64_t *ret_dropped)
+{
+	struct stat st;
+	off_t hole, data;
+
+	if (fstat(fd, &st) < 0)
+		return err_raise(-errno, "stat an output file");
+	*ret_bytes = (uint64_t)st.st_size;
+	*ret_dropped = 0;
+	hole = lseek(fd, 0, SEEK_HOLE);
+	if (hole < 0 || hole >= st.st_size)
+		return 0;
+	data = lseek(fd, hole, SEEK_DATA);
+	if (data > hole)
+		*ret_dropped = (uint64_t)(data - hole);
+	return 0;
+}
+
+ssize_t
+output_read(int fd, uint64_t *offset, void *p, size_t n, uint64_t *ret_dropped)
+{
+	off_t data, hole;
+	ssize_t got;
+
+	*ret_dropped = 0;
+	if (*offset > INT64_MAX - n) /* no file ends there */
+		return 0;
+	data = lseek(fd, (off_t)*offset, SEEK_DATA);
+	if (data > (off_t)*offset) {
+		*ret_dropped = (uint64_t)data - *offset;
+		*offset = (uint64_t)data;
+	}
+	hole = lseek(fd, (off_t)*offset, SEEK_HOLE);
+	if (hole > (off_t)*offset && (uint64_t)hole - *offset < n)
+		n = (size_t)((uint64_t)hole - *offset);
+	got = pread(fd, p, n, (off_t)*offset);
+	if (got < 0)
+		return err_raise(-errno, "read an output file");
+	*offset += (uint64_t)got;
+	return got;
+}
+
+bool
+output_truncated(int fd, uint64_t offset)
+{
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && (uint64_t)st.st_size < offset;
+}
+
+int
+output_tail(int fd, uint64_t n, uint64_t *ret_offset)
+{
+	char p[4096];
+	struct stat st;
+	off_t end, from;
+	bool hole = false;
+
+	if (fstat(fd, &st) < 0)
+		return err_raise(-errno, "stat an output file");
+	end = st.st_size;
+	*ret_offset = (uint64_t)end;
+	if (n == 0)
+		return 0;
+	for (; end > 0 && !hole; end = from) {
+		off_t data;
+		ssize_t got;
+
+		from = end > (off_t)sizeof(p) ? end - (off_t)sizeof(p) : 0;
+		data = lseek(fd, from, SEEK_DATA);
+		if (data > from) { /* what was punched is not walked through */
+			hole = true;
+			from = data < end ? data : end;
+		}
+		got = pread(fd, p, (size_t)(end - from), from);
+		if (got < 0)
+			return err_raise(-errno, "read an output file");
+		if (got != end - from) /* its owner truncated it meanwhile */
+			break;
+		for (ssize_t i = got - 1; i >= 0; i--) {
+			/* The newline that ends the last line is not one before it. */
+			if (p[i] != '\n' || from + i + 1 == st.st_size || --n > 0)
+				continue;
+			*ret_offset = (uint64_t)(from + i + 1);
+			return 0;
+		}
+	}
+	*ret_offset = hole ? (uint64_t)end : 0;
+	return 0;
+}

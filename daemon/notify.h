@@ -1,0 +1,16 @@
+/* notify.h - telling the service manager how we are: the notify protocol of sd_notify(3), spoken
+ * directly (one datagram), so that the daemon needs no library for it. */
+#ifndef CTXD_NOTIFY_H
+#define CTXD_NOTIFY_H
+
+#include <stdint.h>
+
+/* Take NOTIFY_SOCKET and WATCHDOG_USEC out of the environment (jobs and children must not see
+ * them). */
+void notify_init(void);
+/* STATE as in sd_notify(3), e.g. "READY=1\nSTATUS=…". Nothing happens without a manager. */
+void notify_send(const char *state);
+/* Interval at which WATCHDOG=1 must come, in microseconds; 0: none asked. */
+uint64_t notify_watchdog_usec(void);
+
+#endif

@@ -1,0 +1,148 @@
+/* store.h - durable state. The only header through which ctxd sees the database.
+ *
+ * One transaction at a time, opened by the first write of a loop iteration (store_begin) and
+ * committed before the loop sleeps. SQLite may roll back a whole transaction by itself
+ * (SQLITE_FULL, SQLITE_IOERR, SQLITE_NOMEM): after every SQL error sqlite3_get_autocommit() is
+ * asked, and if the transaction is gone the store is *poisoned*: every call but reads,
+ * store_rollback and store_close gives -ECANCELED until store_rollback. A write that fails poisons
+ * too where SQLite took back only that statement: what was written before it belongs together with
+ * it. Errors: -ENOSPC (SQLITE_FULL), -EBUSY, -EIO, -ENOMEM, -EROFS (readonly), -EUCLEAN (corrupt),
+ * -ECANCELED (poisoned), each traced once, but for -EBUSY and -ECANCELED. No call ever waits for a
+ * lock. Whatever writes needs the open transaction (asserted).
+ *
+ * Nobody may open and close ctxd.db or its side files by other means in this process: that would
+ * drop SQLite's locks. */
+#ifndef CTXD_STORE_STORE_H
+#define CTXD_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/job.h"
+
+struct ctx_err;
+struct store;
+
+enum { STORE_E_NOT_FOUND = 1, STORE_E_STALE = 2 };
+/* Codes in ctx_err of store_open. */
+enum {
+	STORE_OPEN_REFUSED =
+		1, /* foreign, newer, damaged, network file system: nothing was changed; exit 79 */
+	STORE_OPEN_FAILED = 2 /* anything else */
+};
+
+/* Open or create DIR/ctxd.db (0600), check it (application_id, user_version, whether all of it is
+ * there; quick_check when it was not closed and is small), migrate, prepare every statement. 0 or
+ * negative errno with E filled: says why and what to do. */
+int store_open(const char *dir, struct store **ret, struct ctx_err *e);
+struct store *store_close(struct store *s); /* rolls back what is open, checkpoints; returns NULL */
+const uint8_t *store_uuid(const struct store *s); /* 16 bytes, made at creation */
+
+int store_begin(struct store *s, const char *where); /* no nesting: asserts */
+int store_commit(struct store *s);    /* -EBUSY: nothing is lost, try again; else rolled back */
+void store_rollback(struct store *s); /* legal always; clears the poison */
+bool store_in_txn(const struct store *s);
+bool store_poisoned(const struct store *s);
+int64_t store_size(struct store *s); /* bytes of ctxd.db and its WAL */
+
+/* Next spawn sequence number, taken in the open transaction. */
+int store_seq_next(struct store *s, uint64_t *ret);
+/* Highest committed or taken one. */
+uint64_t store_seq_last(const struct store *s);
+
+struct store_edge { /* one row of history */
+	uint64_t job;
+	uint32_t attempt;
+	int64_t at_us;
+	int from; /* enum job_state; 0: it came into being */
+	enum job_state to;
+	enum cause_code cause_code;
+	const char *cause; /* may be NULL */
+	int64_t by_uid;    /* -1: the daemon itself */
+};
+int store_history_add(struct store *s, const struct store_edge *edge);
+typedef int (*store_edge_fn)(void *arg,
+			     const struct store_edge *edge); /* nonzero stops and is returned */
+int store_history_each(struct store *s, uint64_t job, store_edge_fn fn, void *arg);
+
+/* Insert J (sets J->id) and its environment (may be NULL) in the open transaction. */
+int store_job_insert(struct store *s, struct job *j, const struct strv *env);
+/* Write every mutable field of J where the row still has state FROM and the same id. STORE_E_STALE
+ * if not. A job that becomes succeeded loses its environment with it; that of another ended job is
+ * marked for store_env_expire. */
+int store_job_update(struct store *s, const struct job *j, enum job_state from);
+int store_job_get(struct store *s, uint64_t id,
+		  struct job **ret); /* STORE_E_NOT_FOUND; RET is the caller's */
+int store_env_get(struct store *s, uint64_t id,
+		  struct strv *ret); /* STORE_E_NOT_FOUND when there is none (any more) */
+int store_env_drop(struct store *s, uint64_t id);
+
+/* JOB is borrowed, valid during the call. Nonzero stops the walk and is returned. No writing
+ * inside. */
+typedef int (*store_job_fn)(void *arg, const struct job *job);
+
+/* Rows running or stopping, by id. */
+int store_live_each(struct store *s, store_job_fn fn, void *arg);
+
+/* The queue. A lane is the queued jobs of one class and one uid; HEAD is the first by priority
+ * (larger first), then id. */
+struct store_lane {
+	const char *class_name; /* borrowed */
+	uint32_t uid;
+	uint64_t n;
+};
+typedef int (*store_lane_fn)(void *arg, const struct store_lane *lane);
+int store_lanes_each(struct store *s, store_lane_fn fn, void *arg);
+int store_lane_head(struct store *s, const char *class_name, uint32_t uid, uint64_t *ret_id,
+		    int32_t *ret_priority);
+/* Earliest requested absolute deadline among the queued; STORE_E_NOT_FOUND. */
+int store_queue_next_deadline(struct store *s, int64_t *ret_us);
+/* Ids of queued jobs whose absolute deadline is <= NOW_US; at most MAX; number in RET_N. */
+int store_queue_overdue(struct store *s, int64_t now_us, uint64_t *ids, size_t max, size_t *ret_n);
+
+/* Counts kept by triggers: cheap at any size. Index = enum job_state. */
+struct store_counts {
+	uint64_t by_state[JOB_STATE_MAX + 1];
+	uint64_t half_processed;
+};
+int store_counts(struct store *s, struct store_counts *ret);
+
+struct store_filter {    /* zero = everything */
+	uint32_t states; /* bit mask 1<<state; 0: all */
+	const char *class_name, *name, *key;
+	bool has_uid;
+	uint32_t uid; /* jobs of this uid only (also how a stranger's view is limited) */
+	bool half_processed;
+	uint64_t after; /* ids greater than this; LAST set: ids less than this (0: from the newest)
+			 */
+	int64_t since_us; /* submitted at or after */
+	bool last;        /* walk from the newest id downwards instead of from the oldest upwards */
+	uint32_t limit;   /* rows handed out at most; 0: no limit */
+	uint32_t budget;  /* rows examined at most in this call, so that the loop is never held; 0:
+			     no limit */
+};
+/* Calls FN for each match in order. RET_NEXT: the id to pass as `after` to go on, 0 when the walk
+ * is complete. A full LIMIT also ends the call with RET_NEXT set. Untouched when FN stops the walk.
+ * FN may read the store, but start no other walk of this kind. */
+int store_list(struct store *s, const struct store_filter *f, store_job_fn fn, void *arg,
+	       uint64_t *ret_next);
+
+/* Retention, in the open transaction. Jobs ended before BEFORE_US whose record may go: id and
+ * attempt, at most MAX; never unresolved half-processed ones. */
+struct store_old {
+	uint64_t id;
+	uint32_t attempt;
+};
+int store_old_jobs(struct store *s, int64_t before_us, struct store_old *ret, size_t max,
+		   size_t *ret_n);
+int store_job_delete(struct store *s,
+		     uint64_t id); /* with history and environment; ids are never reused */
+/* Jobs ended before BEFORE_US whose output is not yet marked gone. */
+int store_old_outputs(struct store *s, int64_t before_us, struct store_old *ret, size_t max,
+		      size_t *ret_n);
+int store_output_gone(struct store *s, uint64_t id); /* mark: output was removed */
+/* Drop environments of jobs ended before BEFORE_US; at most MAX. */
+int store_env_expire(struct store *s, int64_t before_us, size_t max, size_t *ret_n);
+
+#endif

@@ -1,0 +1,81 @@
+/* store_columns.h - columns of the table job in the order of SELECT, INSERT and UPDATE; each
+ * position is an enum made from the same list as the SQL text. For daemon/store only. */
+#ifndef CTXD_STORE_STORE_COLUMNS_H
+#define CTXD_STORE_STORE_COLUMNS_H
+
+/* Written once, at insertion. */
+#define STORE_COLUMNS_FIXED(X)                                                                     \
+	X(KIND, "kind")                                                                            \
+	X(UID, "uid")                                                                              \
+	X(GID, "gid")                                                                              \
+	X(CLASS, "class")                                                                          \
+	X(NAME, "name")                                                                            \
+	X(KEY, "key")                                                                              \
+	X(USER, "user")                                                                            \
+	X(HOME, "home")                                                                            \
+	X(SHELL, "shell")                                                                          \
+	X(CWD, "cwd")                                                                              \
+	X(GROUPS, "gids")                                                                          \
+	X(ARGV, "argv")                                                                            \
+	X(UMASK, "umask")                                                                          \
+	X(INHERIT, "inherit")                                                                      \
+	X(SUBMITTED, "submitted")                                                                  \
+	X(TIMEOUT_REQUESTED, "timeout_requested")                                                  \
+	X(DEADLINE_REQUESTED, "deadline_requested")
+
+/* Written by every change, after `state`. */
+#define STORE_COLUMNS_MUTABLE(X)                                                                   \
+	X(PRIORITY, "priority")                                                                    \
+	X(STARTED, "started")                                                                      \
+	X(ENDED, "ended")                                                                          \
+	X(ATTEMPT, "attempt")                                                                      \
+	X(TIMEOUT, "timeout")                                                                      \
+	X(DEADLINE_RULE, "deadline_rule")                                                          \
+	X(DEADLINE, "deadline")                                                                    \
+	X(DEADLINE_BOOT, "deadline_boot_ns")                                                       \
+	X(GRACE, "grace")                                                                          \
+	X(STOP_SIGNAL, "stop_signal")                                                              \
+	X(REQUEUES, "requeues")                                                                    \
+	X(SEQ, "seq")                                                                              \
+	X(BOOT, "boot")                                                                            \
+	X(PID, "pid")                                                                              \
+	X(CANCEL_ATTEMPT, "cancel_attempt")                                                        \
+	X(CANCEL_NOW, "cancel_now")                                                                \
+	X(EXIT_CODE, "exit_code")                                                                  \
+	X(SIGNAL, "signal")                                                                        \
+	X(LEFTOVERS, "leftovers")                                                                  \
+	X(SURVIVORS, "survivors_possible")                                                         \
+	X(CAUSE_CODE, "cause_code")                                                                \
+	X(CAUSE, "cause")                                                                          \
+	X(KNOWN_BY, "known_by")                                                                    \
+	X(EXEC_ERRNO, "exec_errno")                                                                \
+	X(OUT_BYTES, "out_bytes")                                                                  \
+	X(OUT_DROPPED, "out_dropped")                                                              \
+	X(USAGE_USER, "usage_user")                                                                \
+	X(USAGE_SYSTEM, "usage_system")                                                            \
+	X(USAGE_RSS, "usage_rss")                                                                  \
+	X(RESOLUTION_AS, "resolution_as")                                                          \
+	X(RESOLUTION_NOTE, "resolution_note")                                                      \
+	X(RESOLUTION_BY, "resolution_by")                                                          \
+	X(RESOLUTION_AT, "resolution_at")
+
+enum store_column {
+	C_ID,
+#define STORE_COLUMN_ID(id, name) C_##id,
+	STORE_COLUMNS_FIXED(STORE_COLUMN_ID) /* */
+	C_STATE,
+	STORE_COLUMNS_MUTABLE(STORE_COLUMN_ID) /* */
+#undef STORE_COLUMN_ID
+	C_N
+};
+
+#define STORE_COLUMN_NAME(id, name) ", " name
+#define STORE_COLUMN_MARK(id, name) ", ?"
+#define STORE_COLUMN_SET(id, name) ", " name " = ?"
+
+/* For SELECT: column i of the result is enum store_column. */
+#define STORE_COLUMNS                                                                              \
+	"id" STORE_COLUMNS_FIXED(STORE_COLUMN_NAME) ", state" STORE_COLUMNS_MUTABLE(               \
+		STORE_COLUMN_NAME)
+
+#endif

@@ -1,0 +1,145 @@
+/* store_db.h - inside of the store: the connection, its prepared statements, errors. For
+ * daemon/store only. */
+#ifndef CTXD_STORE_STORE_DB_H
+#define CTXD_STORE_STORE_DB_H
+
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "store/store.h"
+
+#define STORE_FILE "ctxd.db"
+/* "ctxD" */
+#define STORE_APPLICATION_ID UINT32_C(0x63747844)
+
+/* One name for each statement; the text stands in the file that uses it. */
+enum store_query {
+	/* store.c */
+	Q_BEGIN,
+	Q_COMMIT,
+	Q_ROLLBACK,
+	Q_SEQ_SET,
+	/* store_job.c */
+	Q_JOB_INSERT,
+	Q_JOB_UPDATE,
+	Q_JOB_GET,
+	Q_JOB_LIVE,
+	/* store_env.c */
+	Q_ENV_INSERT,
+	Q_ENV_GET,
+	Q_ENV_DROP,
+	Q_ENV_ENDED,
+	Q_ENV_EXPIRE,
+	/* store_history.c */
+	Q_HISTORY_ADD,
+	Q_HISTORY_EACH,
+	/* store_queue.c */
+	Q_LANES,
+	Q_LANE_HEAD,
+	Q_QUEUE_NEXT_DEADLINE,
+	Q_QUEUE_OVERDUE,
+	Q_COUNTS,
+	/* store_old.c */
+	Q_OLD_JOBS,
+	Q_OLD_OUTPUTS,
+	Q_OUTPUT_GONE,
+	Q_JOB_DELETE,
+	Q_HISTORY_DELETE,
+	/* store_list.c: per way a pair of rows and end of the window, upwards and downwards */
+	Q_LIST,
+	Q_LIST_LAST = Q_LIST + 6 * 4 - 1,
+	Q_N
+};
+
+/* The rows of a file: text by statement, NULL where it is not this file's. */
+extern const char *const store_sql[Q_N];
+extern const char *const store_job_sql[Q_N];
+extern const char *const store_env_sql[Q_N];
+extern const char *const store_history_sql[Q_N];
+extern const char *const store_queue_sql[Q_N];
+extern const char *const store_old_sql[Q_N];
+extern const char *const store_list_sql[Q_N];
+
+struct store {
+	sqlite3 *db;              /* owned */
+	sqlite3_stmt *stmts[Q_N]; /* owned; NULL: a lazy one, not used so far */
+	char *path, *wal_path;    /* owned */
+	uint8_t uuid[16];
+	uint64_t seq; /* highest taken */
+	uint64_t seq_committed;
+	bool txn;      /* between store_begin and the end of the transaction */
+	bool poisoned; /* SQLite or an error took the transaction away */
+};
+
+/* Prepare all but the lazy statements. 0 or negative errno. */
+int store_db_prepare(struct store *s);
+void store_db_finalize(struct store *s);
+/* Statement Q, reset and ready to be bound; NULL on failure (*RET_R says why). It must not be in
+ * use. */
+sqlite3_stmt *store_db_stmt(struct store *s, enum store_query q, int *ret_r);
+/* The same for a statement that changes something: needs the open transaction; -ECANCELED when
+ * poisoned. */
+sqlite3_stmt *store_db_write_stmt(struct store *s, enum store_query q, int *ret_r);
+
+/* Next row: 1 there is one, 0 the end, or negative errno. The caller resets at the end, in each
+ * case. */
+int store_db_row(struct store *s, sqlite3_stmt *st);
+/* Run a changing statement to its end and reset it. 0 or negative errno; a failure poisons. */
+int store_db_run(struct store *s, sqlite3_stmt *st);
+/* Errno for SQLite's result code RC; the connection may be NULL. No trace. */
+int store_db_errno(sqlite3 *db, int rc);
+/* The same with a trace (none for busy, which is retried). A lost transaction poisons. */
+int store_db_fail(struct store *s, int rc, const char *what);
+
+static inline void
+store_db_resetp(sqlite3_stmt **st)
+{
+	if (*st)
+		(void)sqlite3_reset(*st);
+}
+/* Local statement that is reset at the end of its scope. */
+#define _reset_ __attribute__((cleanup(store_db_resetp)))
+
+static inline int
+store_db_bind_str(sqlite3_stmt *st, int i, const char *s)
+{
+	return sqlite3_bind_text(st, i, s, -1, SQLITE_STATIC); /* NULL binds NULL */
+}
+/* The text of column I, borrowed until the next step or reset. */
+static inline char *
+store_db_str(sqlite3_stmt *st, int i)
+{
+	return (char *)(uintptr_t)sqlite3_column_text(st, i);
+}
+
+/* store_job.c: decoding of a row for the walks. */
+struct store_row {
+	struct job job;   /* borrows from the statement */
+	uint32_t *groups; /* owned: job.groups */
+	size_t groups_cap;
+};
+int store_row_decode(struct store *s, sqlite3_stmt *st, struct store_row *row);
+void store_row_done(struct store_row *row);
+
+/* store_env.c: the environment goes with its job. */
+int store_env_insert(struct store *s, uint64_t id, const struct strv *env);
+int store_env_ended(struct store *s, uint64_t id, int64_t ended_us);
+
+/* store_file.c: the files as they lie there, looked at without SQLite. */
+enum { STORE_FILE_ABSENT = 1, STORE_FILE_BAD = 2 };
+struct store_file {
+	uint32_t application_id, user_version;
+	uint64_t bytes;
+	bool wal; /* committed frames lie in the WAL: it was not closed */
+};
+/* 0; STORE_FILE_ABSENT; STORE_FILE_BAD with *RET_WHY a static text that completes "ctxd.db …"; or
+ * negative errno. */
+int store_file_look(int dirfd, struct store_file *ret, const char **ret_why);
+
+/* store_open.c uses this of store.c */
+/* Best effort, at the end of opening. */
+void store_wal_reserve(struct store *s);
+int store_meta_read(struct store *s);
+
+#endif

@@ -1,0 +1,428 @@
+/* store_job.c - rows of the table job: written from struct job, read back into one. */
+#include <assert.h>
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "store/store_columns.h"
+#include "store/store_db.h"
+
+/* Parameters follow the columns. INSERT: command, fixed…, state, mutable…, so that column c is
+ * parameter c + 1. UPDATE: state, mutable…, id, from. */
+const char *const store_job_sql[Q_N] = {
+	[Q_JOB_INSERT] = "INSERT INTO job(command" STORE_COLUMNS_FIXED(STORE_COLUMN_NAME) /* */
+	", state" STORE_COLUMNS_MUTABLE(STORE_COLUMN_NAME)                                /* */
+	") VALUES(?" STORE_COLUMNS_FIXED(STORE_COLUMN_MARK)                               /* */
+	", ?" STORE_COLUMNS_MUTABLE(STORE_COLUMN_MARK) ")",
+	[Q_JOB_UPDATE] = "UPDATE job SET state = ?" STORE_COLUMNS_MUTABLE(STORE_COLUMN_SET) /* */
+	" WHERE id = ? AND state = ?",
+	[Q_JOB_GET] = "SELECT " STORE_COLUMNS " FROM job WHERE id = ?",
+	[Q_JOB_LIVE] = "SELECT " STORE_COLUMNS " FROM job INDEXED BY job_unfinished"
+		       " WHERE state <= 3 AND state >= 2 ORDER BY id",
+};
+
+enum { COMMAND_MAX = 200, UPDATE_ID = C_N - C_STATE + 1, UPDATE_FROM };
+_Static_assert(sizeof(((struct job *)0)->boot) == 16, "boot id");
+
+/* The command as a person would type it, cut at COMMAND_MAX bytes between two characters. */
+static int
+command_text(const struct job *j, struct buf *ret)
+{
+	char head[COMMAND_MAX + 1];
+	size_t n;
+
+	for (const char *s = strv_first(&j->argv); s && buf_len(ret) <= COMMAND_MAX;
+	     s = strv_next(&j->argv, s)) {
+		if (buf_len(ret) > 0)
+			buf_putc(ret, ' ');
+		n = strlen(s);
+		if (n < sizeof(head)) {
+			text_shell_quote(ret, s);
+		} else { /* not all of a huge one, only to throw it away */
+			n = text_utf8_prefix(s, n, COMMAND_MAX);
+			memcpy(head, s, n);
+			head[n] = '\0';
+			text_shell_quote(ret, head);
+		}
+	}
+	return ret->failed;
+}
+
+static int
+groups_pack(const struct job *j, uint32_t **ret)
+{
+	uint32_t *v;
+
+	*ret = NULL;
+	if (j->n_groups == 0)
+		return 0;
+	v = calloc(j->n_groups, sizeof(*v));
+	if (!v)
+		return -ENOMEM;
+	for (size_t i = 0; i < j->n_groups; i++)
+		v[i] = htole32(j->groups[i]);
+	*ret = v;
+	return 0;
+}
+
+static void
+bind_fixed(sqlite3_stmt *st, const struct job *j, const uint32_t *groups)
+{
+	(void)sqlite3_bind_int(st, C_KIND + 1, (int)j->kind);
+	(void)sqlite3_bind_int64(st, C_UID + 1, j->uid);
+	(void)sqlite3_bind_int64(st, C_GID + 1, j->gid);
+	(void)store_db_bind_str(st, C_CLASS + 1, j->class_name);
+	(void)store_db_bind_str(st, C_NAME + 1, j->name);
+	(void)store_db_bind_str(st, C_KEY + 1, j->key);
+	(void)store_db_bind_str(st, C_USER + 1, j->user);
+	(void)store_db_bind_str(st, C_HOME + 1, j->home);
+	(void)store_db_bind_str(st, C_SHELL + 1, j->shell);
+	(void)store_db_bind_str(st, C_CWD + 1, j->cwd);
+	(void)sqlite3_bind_blob64(st, C_GROUPS + 1, groups, j->n_groups * sizeof(*groups),
+				  SQLITE_STATIC);
+	(void)sqlite3_bind_blob64(st, C_ARGV + 1, j->argv.size > 0 ? j->argv.data : "",
+				  j->argv.size, SQLITE_STATIC);
+	(void)sqlite3_bind_int64(st, C_UMASK + 1, j->umask);
+	(void)sqlite3_bind_int64(st, C_INHERIT + 1, j->inherit);
+	(void)sqlite3_bind_int64(st, C_SUBMITTED + 1, j->submitted_us);
+	(void)sqlite3_bind_int64(st, C_TIMEOUT_REQUESTED + 1, j->timeout_requested_us);
+	(void)sqlite3_bind_int64(st, C_DEADLINE_REQUESTED + 1, j->deadline_requested_us);
+}
+
+static void
+bind_opt(sqlite3_stmt *st, int i, bool has, int64_t v)
+{
+	if (has)
+		(void)sqlite3_bind_int64(st, i, v);
+	else
+		(void)sqlite3_bind_null(st, i);
+}
+
+/* BASE + column = parameter. */
+static void
+bind_end(sqlite3_stmt *st, int base, const struct job *j)
+{
+	bind_opt(st, base + C_EXIT_CODE, j->has_exit_code, j->exit_code);
+	(void)sqlite3_bind_int(st, base + C_SIGNAL, j->signal);
+	bind_opt(st, base + C_LEFTOVERS, j->has_leftovers, j->leftovers);
+	(void)sqlite3_bind_int(st, base + C_SURVIVORS, j->survivors_possible);
+	(void)sqlite3_bind_int(st, base + C_CAUSE_CODE, (int)j->cause_code);
+	(void)store_db_bind_str(st, base + C_CAUSE, j->cause);
+	(void)sqlite3_bind_int(st, base + C_KNOWN_BY, (int)j->known_by);
+	(void)sqlite3_bind_int(st, base + C_EXEC_ERRNO, j->exec_errno);
+	(void)sqlite3_bind_int64(st, base + C_OUT_BYTES, (sqlite3_int64)j->out_bytes);
+	(void)sqlite3_bind_int64(st, base + C_OUT_DROPPED, (sqlite3_int64)j->out_dropped);
+	bind_opt(st, base + C_USAGE_USER, j->has_usage, (int64_t)j->user_us);
+	bind_opt(st, base + C_USAGE_SYSTEM, j->has_usage, (int64_t)j->system_us);
+	bind_opt(st, base + C_USAGE_RSS, j->has_usage, (int64_t)j->max_rss_bytes);
+	(void)store_db_bind_str(st, base + C_RESOLUTION_AS, j->resolution_as);
+	(void)store_db_bind_str(st, base + C_RESOLUTION_NOTE, j->resolution_note);
+	bind_opt(st, base + C_RESOLUTION_BY, j->resolution_as, j->resolution_by);
+	bind_opt(st, base + C_RESOLUTION_AT, j->resolution_as, j->resolution_at_us);
+}
+
+static void
+bind_mutable(sqlite3_stmt *st, int base, const struct job *j)
+{
+	static const uint8_t no_boot[sizeof(j->boot)];
+
+	(void)sqlite3_bind_int(st, base + C_STATE, (int)j->state);
+	(void)sqlite3_bind_int(st, base + C_PRIORITY, j->priority);
+	(void)sqlite3_bind_int64(st, base + C_STARTED, j->started_us);
+	(void)sqlite3_bind_int64(st, base + C_ENDED, j->ended_us);
+	(void)sqlite3_bind_int64(st, base + C_ATTEMPT, j->attempt);
+	(void)sqlite3_bind_int64(st, base + C_TIMEOUT, j->timeout_us);
+	(void)sqlite3_bind_int(st, base + C_DEADLINE_RULE, (int)j->deadline_rule);
+	(void)sqlite3_bind_int64(st, base + C_DEADLINE, j->deadline_us);
+	(void)sqlite3_bind_int64(st, base + C_DEADLINE_BOOT, j->deadline_boot_ns);
+	(void)sqlite3_bind_int64(st, base + C_GRACE, j->grace_us);
+	(void)sqlite3_bind_int(st, base + C_STOP_SIGNAL, j->stop_signal);
+	(void)sqlite3_bind_int64(st, base + C_REQUEUES, j->requeues);
+	(void)sqlite3_bind_int64(st, base + C_SEQ, (sqlite3_int64)j->seq);
+	if (memcmp(j->boot, no_boot, sizeof(no_boot)) == 0)
+		(void)sqlite3_bind_null(st, base + C_BOOT);
+	else
+		(void)sqlite3_bind_blob(st, base + C_BOOT, j->boot, sizeof(j->boot), SQLITE_STATIC);
+	(void)sqlite3_bind_int64(st, base + C_PID, j->pid);
+	(void)sqlite3_bind_int64(st, base + C_CANCEL_ATTEMPT, j->cancel_attempt);
+	(void)sqlite3_bind_int(st, base + C_CANCEL_NOW, j->cancel_now);
+	bind_end(st, base, j);
+}
+
+int
+store_job_insert(struct store *s, struct job *j, const struct strv *env)
+{
+	_cleanup_(buf_done) struct buf command = {0};
+	_free_ uint32_t *groups = NULL;
+	sqlite3_stmt *st;
+	uint64_t id;
+	size_t n;
+	int r;
+
+	assert(j->id == 0 && j->class_name);
+	st = store_db_write_stmt(s, Q_JOB_INSERT, &r);
+	if (!st)
+		return r;
+	r = command_text(j, &command);
+	if (r == 0)
+		r = groups_pack(j, &groups);
+	if (r < 0)
+		return err_raise(r, "no memory for the row of a job");
+	n = buf_len(&command);
+	if (n > COMMAND_MAX)
+		n = text_utf8_prefix(buf_head(&command), n, COMMAND_MAX);
+	(void)sqlite3_bind_text64(st, 1, n > 0 ? buf_head(&command) : "", n, SQLITE_STATIC,
+				  SQLITE_UTF8);
+	bind_fixed(st, j, groups);
+	bind_mutable(st, 1, j);
+	r = store_db_run(s, st);
+	if (r < 0)
+		return r;
+	id = (uint64_t)sqlite3_last_insert_rowid(s->db);
+	if (env) {
+		r = store_env_insert(s, id, env);
+		if (r < 0)
+			return r;
+	}
+	j->id = id;
+	return 0;
+}
+
+int
+store_job_update(struct store *s, const struct job *j, enum job_state from)
+{
+	sqlite3_stmt *st;
+	int r;
+
+	st = store_db_write_stmt(s, Q_JOB_UPDATE, &r);
+	if (!st)
+		return r;
+	bind_mutable(st, 1 - C_STATE, j);
+	(void)sqlite3_bind_int64(st, UPDATE_ID, (sqlite3_int64)j->id);
+	(void)sqlite3_bind_int(st, UPDATE_FROM, (int)from);
+	r = store_db_run(s, st);
+	if (r < 0)
+		return r;
+	if (sqlite3_changes(s->db) == 0)
+		return STORE_E_STALE;
+	if (!job_state_ended(j->state) || job_state_ended(from))
+		return 0;
+	return j->state == JOB_SUCCEEDED ? store_env_drop(s, j->id)
+					 : store_env_ended(s, j->id, j->ended_us);
+}
+
+static int
+malformed(const struct job *j, const char *what)
+{
+	return err_raise(-EUCLEAN, "database: %s of job %llu is malformed", what,
+			 (unsigned long long)j->id);
+}
+
+/* Column I as N bytes; NULL and 0 for NULL. */
+static const void *
+column_bytes(sqlite3_stmt *st, int i, size_t *ret_n)
+{
+	const void *p = sqlite3_column_blob(st, i);
+
+	*ret_n = (size_t)sqlite3_column_bytes(st, i);
+	return p;
+}
+
+static int
+decode_argv(struct store *s, sqlite3_stmt *st, struct job *j)
+{
+	size_t n;
+	const char *p = column_bytes(st, C_ARGV, &n);
+
+	(void)s;
+	if (n > 0 && p[n - 1] != '\0')
+		return malformed(j, "argv");
+	j->argv = (struct strv){.data = (char *)(uintptr_t)p, .size = n};
+	for (size_t i = 0; i < n; i++)
+		j->argv.n += p[i] == '\0';
+	return 0;
+}
+
+static int
+decode_groups(sqlite3_stmt *st, struct store_row *row)
+{
+	struct job *j = &row->job;
+	size_t n, k;
+	const uint8_t *p = column_bytes(st, C_GROUPS, &n);
+	uint32_t *v;
+
+	if (n % sizeof(*v) != 0)
+		return malformed(j, "the group list");
+	k = n / sizeof(*v);
+	if (k > row->groups_cap) {
+		v = reallocarray(row->groups, k, sizeof(*v));
+		if (!v)
+			return err_raise(-ENOMEM, "no memory for a group list");
+		row->groups = v;
+		row->groups_cap = k;
+	}
+	for (size_t i = 0; i < k; i++) {
+		memcpy(&row->groups[i], p + i * sizeof(*v), sizeof(*v));
+		row->groups[i] = le32toh(row->groups[i]);
+	}
+	j->groups = k > 0 ? row->groups : NULL;
+	j->n_groups = k;
+	return 0;
+}
+
+static int64_t
+column_opt(sqlite3_stmt *st, int i, bool *ret_has)
+{
+	*ret_has = sqlite3_column_type(st, i) != SQLITE_NULL;
+	return *ret_has ? sqlite3_column_int64(st, i) : 0;
+}
+
+static void
+decode_fixed(sqlite3_stmt *st, struct job *j)
+{
+	j->kind = (enum job_kind)sqlite3_column_int(st, C_KIND);
+	j->uid = (uint32_t)sqlite3_column_int64(st, C_UID);
+	j->gid = (uint32_t)sqlite3_column_int64(st, C_GID);
+	j->class_name = store_db_str(st, C_CLASS);
+	j->name = store_db_str(st, C_NAME);
+	j->key = store_db_str(st, C_KEY);
+	j->user = store_db_str(st, C_USER);
+	j->home = store_db_str(st, C_HOME);
+	j->shell = store_db_str(st, C_SHELL);
+	j->cwd = store_db_str(st, C_CWD);
+	j->umask = (uint32_t)sqlite3_column_int64(st, C_UMASK);
+	j->inherit = (uint32_t)sqlite3_column_int64(st, C_INHERIT);
+	j->submitted_us = sqlite3_column_int64(st, C_SUBMITTED);
+	j->timeout_requested_us = sqlite3_column_int64(st, C_TIMEOUT_REQUESTED);
+	j->deadline_requested_us = sqlite3_column_int64(st, C_DEADLINE_REQUESTED);
+}
+
+static void
+decode_attempt(sqlite3_stmt *st, struct job *j)
+{
+	size_t n;
+	const void *boot = column_bytes(st, C_BOOT, &n);
+
+	j->priority = sqlite3_column_int(st, C_PRIORITY);
+	j->started_us = sqlite3_column_int64(st, C_STARTED);
+	j->ended_us = sqlite3_column_int64(st, C_ENDED);
+	j->attempt = (uint32_t)sqlite3_column_int64(st, C_ATTEMPT);
+	j->timeout_us = sqlite3_column_int64(st, C_TIMEOUT);
+	j->deadline_rule = (enum deadline_rule)sqlite3_column_int(st, C_DEADLINE_RULE);
+	j->deadline_us = sqlite3_column_int64(st, C_DEADLINE);
+	j->deadline_boot_ns = sqlite3_column_int64(st, C_DEADLINE_BOOT);
+	j->grace_us = sqlite3_column_int64(st, C_GRACE);
+	j->stop_signal = sqlite3_column_int(st, C_STOP_SIGNAL);
+	j->requeues = (uint32_t)sqlite3_column_int64(st, C_REQUEUES);
+	j->seq = (uint64_t)sqlite3_column_int64(st, C_SEQ);
+	if (n == sizeof(j->boot))
+		memcpy(j->boot, boot, n);
+	j->pid = (uint32_t)sqlite3_column_int64(st, C_PID);
+	j->cancel_attempt = (uint32_t)sqlite3_column_int64(st, C_CANCEL_ATTEMPT);
+	j->cancel_now = sqlite3_column_int(st, C_CANCEL_NOW) != 0;
+}
+
+static void
+decode_end(sqlite3_stmt *st, struct job *j)
+{
+	bool has;
+
+	j->exit_code = (int32_t)column_opt(st, C_EXIT_CODE, &j->has_exit_code);
+	j->signal = sqlite3_column_int(st, C_SIGNAL);
+	j->leftovers = (uint32_t)column_opt(st, C_LEFTOVERS, &j->has_leftovers);
+	j->survivors_possible = sqlite3_column_int(st, C_SURVIVORS) != 0;
+	j->cause_code = (enum cause_code)sqlite3_column_int(st, C_CAUSE_CODE);
+	j->cause = store_db_str(st, C_CAUSE);
+	j->known_by = (enum known_by)sqlite3_column_int(st, C_KNOWN_BY);
+	j->exec_errno = sqlite3_column_int(st, C_EXEC_ERRNO);
+	j->out_bytes = (uint64_t)sqlite3_column_int64(st, C_OUT_BYTES);
+	j->out_dropped = (uint64_t)sqlite3_column_int64(st, C_OUT_DROPPED);
+	j->user_us = (uint64_t)column_opt(st, C_USAGE_USER, &j->has_usage);
+	j->system_us = (uint64_t)sqlite3_column_int64(st, C_USAGE_SYSTEM);
+	j->max_rss_bytes = (uint64_t)sqlite3_column_int64(st, C_USAGE_RSS);
+	j->resolution_as = store_db_str(st, C_RESOLUTION_AS);
+	j->resolution_note = store_db_str(st, C_RESOLUTION_NOTE);
+	j->resolution_by = (uint32_t)column_opt(st, C_RESOLUTION_BY, &has);
+	j->resolution_at_us = column_opt(st, C_RESOLUTION_AT, &has);
+}
+
+int
+store_row_decode(struct store *s, sqlite3_stmt *st, struct store_row *row)
+{
+	struct job *j = &row->job;
+	int state = sqlite3_column_int(st, C_STATE), r;
+
+	*j = (struct job){.id = (uint64_t)sqlite3_column_int64(st, C_ID)};
+	if (state < 1 || state > JOB_STATE_MAX)
+		return malformed(j, "the state");
+	j->state = (enum job_state)state;
+	decode_fixed(st, j);
+	decode_attempt(st, j);
+	decode_end(st, j);
+	if (!j->class_name) /* NOT NULL: SQLite had no memory to show it */
+		return store_db_fail(s, SQLITE_NOMEM, "a row of a job");
+	r = decode_argv(s, st, j);
+	if (r == 0)
+		r = decode_groups(st, row);
+	return r;
+}
+
+void
+store_row_done(struct store_row *row)
+{
+	free(row->groups);
+	row->groups = NULL;
+	row->groups_cap = 0;
+}
+
+int
+store_job_get(struct store *s, uint64_t id, struct job **ret)
+{
+	_cleanup_(store_row_done) struct store_row row = {0};
+	_reset_ sqlite3_stmt *st;
+	struct job *j;
+	int r;
+
+	st = store_db_stmt(s, Q_JOB_GET, &r);
+	if (!st)
+		return r;
+	if (id > INT64_MAX)
+		return STORE_E_NOT_FOUND;
+	(void)sqlite3_bind_int64(st, 1, (sqlite3_int64)id);
+	r = store_db_row(s, st);
+	if (r <= 0)
+		return r < 0 ? r : STORE_E_NOT_FOUND;
+	r = store_row_decode(s, st, &row);
+	if (r < 0)
+		return r;
+	j = job_copy(&row.job);
+	if (!j)
+		return err_raise(-ENOMEM, "no memory for a job");
+	*ret = j;
+	return 0;
+}
+
+int
+store_live_each(struct store *s, store_job_fn fn, void *arg)
+{
+	_cleanup_(store_row_done) struct store_row row = {0};
+	_reset_ sqlite3_stmt *st;
+	int r;
+
+	st = store_db_stmt(s, Q_JOB_LIVE, &r);
+	if (!st)
+		return r;
+	while ((r = store_db_row(s, st)) > 0) {
+		r = store_row_decode(s, st, &row);
+		if (r == 0)
+			r = fn(arg, &row.job);
+		if (r != 0)
+			return r;
+	}
+	return r;
+}

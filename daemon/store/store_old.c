@@ -1,0 +1,87 @@
+/* store_old.c - retention: which records and outputs are old enough to go. Deciding when, and
+ * pacing it, is the engine's. */
+#include "store/store_db.h"
+
+/* The WHERE clauses repeat those of the indexes word by word: that is how SQLite sees that an index
+ * applies. */
+const char *const store_old_sql[Q_N] = {
+	[Q_OLD_JOBS] =
+		"SELECT id, attempt FROM job INDEXED BY job_ended"
+		" WHERE state >= 4 AND (state <> 8 OR resolution_as IS NOT NULL) AND ended < ?"
+		" ORDER BY ended LIMIT ?",
+	[Q_OLD_OUTPUTS] = "SELECT id, attempt FROM job INDEXED BY job_output"
+			  " WHERE state >= 4 AND output_gone = 0 AND ended < ?"
+			  " ORDER BY ended LIMIT ?",
+	[Q_OUTPUT_GONE] = "UPDATE job SET output_gone = 1 WHERE id = ?",
+	[Q_JOB_DELETE] = "DELETE FROM job WHERE id = ?",
+	[Q_HISTORY_DELETE] = "DELETE FROM history WHERE job = ?",
+};
+
+static int
+old_find(struct store *s, enum store_query q, int64_t before_us, struct store_old *ret, size_t max,
+	 size_t *ret_n)
+{
+	_reset_ sqlite3_stmt *st;
+	size_t n = 0;
+	int r = 0;
+
+	st = store_db_stmt(s, q, &r);
+	if (!st)
+		return r;
+	(void)sqlite3_bind_int64(st, 1, before_us);
+	(void)sqlite3_bind_int64(st, 2, (sqlite3_int64)max);
+	while (n < max && (r = store_db_row(s, st)) > 0) {
+		ret[n].id = (uint64_t)sqlite3_column_int64(st, 0);
+		ret[n].attempt = (uint32_t)sqlite3_column_int64(st, 1);
+		n++;
+	}
+	if (r < 0)
+		return r;
+	*ret_n = n;
+	return 0;
+}
+
+int
+store_old_jobs(struct store *s, int64_t before_us, struct store_old *ret, size_t max, size_t *ret_n)
+{
+	return old_find(s, Q_OLD_JOBS, before_us, ret, max, ret_n);
+}
+
+int
+store_old_outputs(struct store *s, int64_t before_us, struct store_old *ret, size_t max,
+		  size_t *ret_n)
+{
+	return old_find(s, Q_OLD_OUTPUTS, before_us, ret, max, ret_n);
+}
+
+static int
+run_for(struct store *s, enum store_query q, uint64_t id)
+{
+	sqlite3_stmt *st;
+	int r;
+
+	st = store_db_write_stmt(s, q, &r);
+	if (!st)
+		return r;
+	(void)sqlite3_bind_int64(st, 1, (sqlite3_int64)id);
+	return store_db_run(s, st);
+}
+
+int
+store_output_gone(struct store *s, uint64_t id)
+{
+	return run_for(s, Q_OUTPUT_GONE, id);
+}
+
+int
+store_job_delete(struct store *s, uint64_t id)
+{
+	int r;
+
+	r = run_for(s, Q_HISTORY_DELETE, id);
+	if (r == 0)
+		r = store_env_drop(s, id);
+	if (r == 0)
+		r = run_for(s, Q_JOB_DELETE, id);
+	return r;
+}

@@ -1,0 +1,120 @@
+/* store_queue.c - the queue, which lives in the database, and the counts by state. */
+#include <assert.h>
+
+#include "store/store_db.h"
+
+const char *const store_queue_sql[Q_N] = {
+	[Q_LANES] = "SELECT class, uid, count(*) FROM job INDEXED BY job_queue WHERE state = 1"
+		    " GROUP BY class, uid",
+	[Q_LANE_HEAD] =
+		"SELECT id, priority FROM job INDEXED BY job_queue"
+		" WHERE state = 1 AND class = ? AND uid = ? ORDER BY priority DESC, id LIMIT 1",
+	[Q_QUEUE_NEXT_DEADLINE] = "SELECT deadline_requested FROM job INDEXED BY job_absolute"
+				  " WHERE state = 1 AND deadline_requested > 0"
+				  " ORDER BY deadline_requested LIMIT 1",
+	[Q_QUEUE_OVERDUE] =
+		"SELECT id FROM job INDEXED BY job_absolute"
+		" WHERE state = 1 AND deadline_requested > 0 AND deadline_requested <= ?"
+		" ORDER BY deadline_requested LIMIT ?",
+	[Q_COUNTS] = "SELECT state, n FROM state_count",
+};
+
+int
+store_lanes_each(struct store *s, store_lane_fn fn, void *arg)
+{
+	_reset_ sqlite3_stmt *st;
+	struct store_lane lane;
+	int r;
+
+	st = store_db_stmt(s, Q_LANES, &r);
+	if (!st)
+		return r;
+	while ((r = store_db_row(s, st)) > 0) {
+		lane.class_name = store_db_str(st, 0);
+		lane.uid = (uint32_t)sqlite3_column_int64(st, 1);
+		lane.n = (uint64_t)sqlite3_column_int64(st, 2);
+		r = fn(arg, &lane);
+		if (r != 0)
+			return r;
+	}
+	return r;
+}
+
+int
+store_lane_head(struct store *s, const char *class_name, uint32_t uid, uint64_t *ret_id,
+		int32_t *ret_priority)
+{
+	_reset_ sqlite3_stmt *st;
+	int r;
+
+	st = store_db_stmt(s, Q_LANE_HEAD, &r);
+	if (!st)
+		return r;
+	(void)store_db_bind_str(st, 1, class_name);
+	(void)sqlite3_bind_int64(st, 2, uid);
+	r = store_db_row(s, st);
+	if (r <= 0)
+		return r < 0 ? r : STORE_E_NOT_FOUND;
+	*ret_id = (uint64_t)sqlite3_column_int64(st, 0);
+	*ret_priority = sqlite3_column_int(st, 1);
+	return 0;
+}
+
+int
+store_queue_next_deadline(struct store *s, int64_t *ret_us)
+{
+	_reset_ sqlite3_stmt *st;
+	int r;
+
+	st = store_db_stmt(s, Q_QUEUE_NEXT_DEADLINE, &r);
+	if (!st)
+		return r;
+	r = store_db_row(s, st);
+	if (r <= 0)
+		return r < 0 ? r : STORE_E_NOT_FOUND;
+	*ret_us = sqlite3_column_int64(st, 0);
+	return 0;
+}
+
+int
+store_queue_overdue(struct store *s, int64_t now_us, uint64_t *ids, size_t max, size_t *ret_n)
+{
+	_reset_ sqlite3_stmt *st;
+	size_t n = 0;
+	int r = 0;
+
+	st = store_db_stmt(s, Q_QUEUE_OVERDUE, &r);
+	if (!st)
+		return r;
+	(void)sqlite3_bind_int64(st, 1, now_us);
+	(void)sqlite3_bind_int64(st, 2, (sqlite3_int64)max);
+	while (n < max && (r = store_db_row(s, st)) > 0)
+		ids[n++] = (uint64_t)sqlite3_column_int64(st, 0);
+	if (r < 0)
+		return r;
+	*ret_n = n;
+	return 0;
+}
+
+int
+store_counts(struct store *s, struct store_counts *ret)
+{
+	_reset_ sqlite3_stmt *st;
+	struct store_counts c = {0};
+	int state, r;
+
+	st = store_db_stmt(s, Q_COUNTS, &r);
+	if (!st)
+		return r;
+	while ((r = store_db_row(s, st)) > 0) {
+		state = sqlite3_column_int(st, 0);
+		if (state == 0)
+			c.half_processed = (uint64_t)sqlite3_column_int64(st, 1);
+		else if (state > 0 && state <= JOB_STATE_MAX)
+			c.by_state[state] = (uint64_t)sqlite3_column_int64(st, 1);
+	}
+	if (r < 0)
+		return r;
+	*ret = c;
+	return 0;
+}
