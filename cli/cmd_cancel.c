@@ -1,0 +1,281 @@
+/* cmd_cancel.c - stop jobs, by id or all that match.
+ *
+ * The calls are sent some ahead of their replies, so that a thousand jobs do not cost a thousand
+ * commits in turn. One job that is not there, or is someone else's, does not keep the others from
+ * being cancelled. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "cli/cli.h"
+#include "cli/conn.h"
+#include "cli/exitcode.h"
+#include "cli/filter.h"
+#include "cli/follow.h"
+#include "cli/options.h"
+#include "cli/out.h"
+#include "cli/view.h"
+
+enum { AHEAD = 64 };
+
+struct options {
+	struct filter filter;
+	const char *cause;
+	bool now, wait, all_matching;
+};
+static const struct options_def defs[] = {
+	{"cause", 0, "TEXT", "why; kept in the record", OPTIONS_STRING,
+	 offsetof(struct options, cause)},
+	{"now", 0, NULL, "kill at once, without stop signal and grace", OPTIONS_FLAG,
+	 offsetof(struct options, now)},
+	{"wait", 'w', NULL, "return when they have ended", OPTIONS_FLAG,
+	 offsetof(struct options, wait)},
+	{"all-matching", 0, NULL,
+	 "instead of ids: all unfinished jobs that match the options below", OPTIONS_FLAG,
+	 offsetof(struct options, all_matching)},
+	{"all", 'a', NULL, "with --all-matching: every unfinished job", OPTIONS_FLAG,
+	 offsetof(struct options, filter.all)},
+	FILTER_OPTIONS(struct options, filter),
+};
+static const struct options_spec spec = {
+	"[OPTIONS] ID... | --all-matching FILTER...",
+	"Cancel jobs: one that is queued never starts; every process of one that runs gets the "
+	"stop signal\n"
+	"and, after the grace, SIGKILL. The first cause counts; cancelling again is harmless, and "
+	"so is\n"
+	"cancelling what has ended (that is said on stderr). --json prints an array of the jobs.",
+	"  ctxctl cancel 42 --cause 'wrong host'\n"
+	"  ctxctl cancel --all-matching --class nightly --wait",
+	defs,
+	ARRAY_SIZE(defs),
+	false,
+};
+
+struct cancel {
+	struct cli *cli;
+	const struct options *o;
+	struct ctxd_client *c;
+	uint64_t *ids; /* owned */
+	size_t n;
+	uint64_t *live; /* owned: those that had not ended, to wait for */
+	size_t n_live;
+	int64_t begun; /* wall microseconds */
+	bool any;      /* printed */
+	int exit;
+};
+
+static void
+failed(struct cancel *x, int code)
+{
+	if (x->exit == EXITCODE_OK)
+		x->exit = code;
+}
+
+/* ---- which */
+
+static int
+add_id(struct cancel *x, uint64_t id, size_t *room)
+{
+	if (x->n == *room) {
+		size_t more = *room ? *room * 2 : 64;
+		uint64_t *ids = reallocarray(x->ids, more, sizeof(*ids));
+
+		if (!ids)
+			return conn_no_memory(x->cli);
+		x->ids = ids;
+		*room = more;
+	}
+	x->ids[x->n++] = id;
+	return 0;
+}
+
+static int
+receive_ids(struct cancel *x)
+{
+	bool continues = true;
+	size_t room = 0;
+	int r = 0;
+
+	while (continues && r == 0) {
+		_cleanup_(conn_jsonp) json_t *reply = NULL;
+		const json_t *jobs;
+
+		r = conn_receive(x->cli, x->c, &reply, &continues);
+		jobs = r ? NULL : json_object_get(reply, "jobs");
+		for (size_t i = 0; i < json_array_size(jobs) && r == 0; i++) {
+			struct view v;
+
+			if (view_read(json_array_get(jobs, i), &v) == 0)
+				r = add_id(x, v.id, &room);
+		}
+	}
+	return r;
+}
+
+static int
+find_matching(struct cancel *x)
+{
+	const struct filter *f = &x->o->filter;
+	json_t *params = NULL;
+	int r = filter_params(x->cli, f, filter_live, &params);
+
+	if (r)
+		return r;
+	if ((f->limit.given &&
+	     json_object_set_new(params, "limit", json_integer(f->limit.v)) < 0) ||
+	    (f->after.given &&
+	     json_object_set_new(params, "after", json_integer(f->after.v)) < 0)) {
+		json_decref(params);
+		return conn_no_memory(x->cli);
+	}
+	r = conn_send(x->cli, x->c, "ListSummaries", params, CTXD_CALL_MORE);
+	if (r == 0)
+		r = receive_ids(x);
+	if (r == 0 && x->n == 0)
+		out_error("no unfinished job matches");
+	return r;
+}
+
+/* ---- cancelling */
+
+static void
+canceled(struct cancel *x, const json_t *job)
+{
+	struct view v;
+
+	if (view_read(job, &v) < 0) {
+		failed(x, conn_strange(x->cli, "job"));
+		return;
+	}
+	if (!view_ended(&v))
+		x->live[x->n_live++] = v.id;
+	else if (v.ended < x->begun)
+		out_error("job %" PRIu64 " had already ended: %s", v.id, v.state);
+	if (!x->cli->json)
+		return;
+	out_puts(x->any ? ",\n" : "\n");
+	out_json(job);
+	x->any = true;
+}
+
+static int
+receive_one(struct cancel *x)
+{
+	_cleanup_(conn_jsonp) json_t *reply = NULL;
+	struct ctxd_failure why;
+
+	if (ctxd_receive(x->c, &reply, NULL, &why) == 0) {
+		canceled(x, json_object_get(reply, "job"));
+		return 0;
+	}
+	failed(x, conn_fail(x->cli, &why));
+	return why.code == CTXD_E_LOST || why.code == CTXD_E_TIMEOUT || why.code == CTXD_E_PROTOCOL
+		       ? x->exit
+		       : 0;
+}
+
+static int
+cancel_all(struct cancel *x)
+{
+	const struct options *o = x->o;
+	size_t sent = 0;
+
+	x->live = calloc(x->n ? x->n : 1, sizeof(*x->live));
+	if (!x->live)
+		return conn_no_memory(x->cli);
+	for (size_t got = 0; got < x->n; got++) {
+		for (; sent < x->n && sent < got + AHEAD; sent++) {
+			json_t *p = json_pack("{s:I, s:s*, s:b}", "id", (json_int_t)x->ids[sent],
+					      "cause", o->cause, "now", o->now);
+			int r = conn_send(x->cli, x->c, "Cancel", p, 0);
+
+			if (r)
+				return r;
+		}
+		if (receive_one(x) != 0)
+			return x->exit;
+	}
+	return 0;
+}
+
+static int
+wait_all(struct cancel *x)
+{
+	_cleanup_(follow_done) struct follow f = {
+		.cli = x->cli,
+		.ids = x->live,
+		.n = x->n_live,
+		.end = true,
+		.tail = -1,
+	};
+
+	return x->n_live && follow(&f) ? f.exit : 0;
+}
+
+static int
+cancel(struct cancel *x)
+{
+	int r = conn_open(x->cli, &x->c);
+
+	if (r == 0 && x->o->all_matching)
+		r = find_matching(x);
+	if (r)
+		return r;
+	x->begun = wall_to_usec(wall_now());
+	if (x->cli->json)
+		out_puts("[");
+	r = cancel_all(x);
+	if (x->cli->json)
+		out_puts(x->any ? "\n]\n" : "]\n");
+	if (r == 0 && x->o->wait)
+		r = wait_all(x);
+	return r ? r : x->exit;
+}
+
+/* A word more or less must not cancel everything. */
+static int
+check(const struct cli *cli, const struct options *o, int argc)
+{
+	bool filters = filter_any(&o->filter) || o->filter.all || o->filter.limit.given;
+
+	if (!o->all_matching && filters)
+		return options_wrong(cli, "options that choose jobs need --all-matching");
+	if (o->all_matching && argc > 0)
+		return options_wrong(cli, "either ids or --all-matching");
+	if (o->all_matching && !filter_any(&o->filter) && !o->filter.all)
+		return options_wrong(
+			cli,
+			"--all-matching needs something to match; every job: --all-matching --all");
+	if (o->filter.limit.given && o->filter.limit.v == 0)
+		return options_wrong(cli, "--limit: 0 is no limit");
+	return 0;
+}
+
+static int
+run(struct cli *cli, const struct options *o, int argc, char **argv)
+{
+	struct cancel x = {.cli = cli, .o = o};
+	int r = check(cli, o, argc);
+
+	if (r == 0 && !o->all_matching)
+		r = options_ids(cli, argc, argv, &x.ids, &x.n);
+	if (r == 0)
+		r = cancel(&x);
+	free(x.ids);
+	free(x.live);
+	(void)ctxd_close(x.c);
+	return r;
+}
+
+int
+cmd_cancel(struct cli *cli, int argc, char **argv)
+{
+	struct options o = {.cause = NULL};
+	int r = options_parse(cli, &spec, &o, &argc, &argv);
+
+	r = r ? options_exit(cli, r) : run(cli, &o, argc, argv);
+	filter_done(&o.filter);
+	return r;
+}

@@ -1,0 +1,68 @@
+/* cmd_logs.c - the output of a job, as the bytes it wrote. */
+#include <inttypes.h>
+
+#include "base/mem.h"
+#include "cli/cli.h"
+#include "cli/conn.h"
+#include "cli/exitcode.h"
+#include "cli/follow.h"
+#include "cli/options.h"
+#include "cli/out.h"
+
+struct options {
+	bool follow, err;
+	struct options_int tail;
+};
+static const struct options_def defs[] = {
+	{"follow", 'f', NULL, "go on until the job has ended", OPTIONS_FLAG,
+	 offsetof(struct options, follow)},
+	{"tail", 0, "N", "begin with the last N lines", OPTIONS_COUNT,
+	 offsetof(struct options, tail)},
+	{"stderr", 0, NULL, "the job's stderr, where it is kept apart", OPTIONS_FLAG,
+	 offsetof(struct options, err)},
+};
+static const struct options_spec spec = {
+	"[OPTIONS] ID",
+	"Print the output of a job as it is, byte for byte; stdout and stderr of a job are one "
+	"stream. What\n"
+	"a size limit has removed is said on stderr. --json: a line a piece, the data in base64.",
+	"  ctxctl logs 42 | less -R\n"
+	"  ctxctl logs -f --tail 10 42",
+	defs,
+	ARRAY_SIZE(defs),
+	false,
+};
+
+int
+cmd_logs(struct cli *cli, int argc, char **argv)
+{
+	struct options o = {.follow = false};
+	uint64_t id;
+	int r = options_parse(cli, &spec, &o, &argc, &argv);
+
+	if (r)
+		return options_exit(cli, r);
+	if (argc != 1)
+		return options_wrong(cli,
+				     argc ? "one job at a time" : "which job? An id is needed");
+	if (options_id(cli, argv[0], &id) != 0)
+		return EXITCODE_USAGE;
+
+	_cleanup_(follow_done) struct follow f = {
+		.cli = cli,
+		.ids = &id,
+		.n = 1,
+		.output = true,
+		.output_follows = o.follow,
+		.output_json = cli->json,
+		.stream = o.err ? "stderr" : NULL,
+		.tail = o.tail.given ? o.tail.v : -1,
+	};
+	if (follow(&f))
+		return f.exit;
+	if (f.dropped)
+		out_error("job %" PRIu64 ": %" PRIu64
+			  " bytes are not there: they were beyond the limit of its output",
+			  id, f.dropped);
+	return EXITCODE_OK;
+}

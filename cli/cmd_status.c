@@ -1,0 +1,347 @@
+/* cmd_status.c - everything known of jobs, or of the daemon. */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "cli/cli.h"
+#include "cli/conn.h"
+#include "cli/exitcode.h"
+#include "cli/options.h"
+#include "cli/out.h"
+#include "cli/view.h"
+
+static const struct options_spec spec = {
+	"[ID...]",
+	"Without ids: the daemon, how many jobs it has in which state, and its health. With ids: "
+	"everything\n"
+	"known of each job; what is unset is left out. --json: Stats, or the job (of several: an "
+	"array).",
+	"  ctxctl status\n"
+	"  ctxctl status 42",
+	NULL,
+	0,
+	false,
+};
+
+static void field(const char *label, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void
+field(const char *label, const char *fmt, ...)
+{
+	_cleanup_(buf_done) struct buf b = {0};
+	_free_ char *text = NULL;
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vasprintf(&text, fmt, ap);
+	va_end(ap);
+	if (n < 0) {
+		text = NULL;
+		return;
+	}
+	(void)out_escape(&b, text, (size_t)n);
+	out_printf("  %-15s ", label);
+	out_put(buf_head(&b), buf_len(&b));
+	out_puts("\n");
+}
+
+static const char *
+string(const json_t *o, const char *key)
+{
+	return json_string_value(json_object_get(o, key));
+}
+
+static int64_t
+integer(const json_t *o, const char *key)
+{
+	return json_integer_value(json_object_get(o, key));
+}
+
+/* ---- the daemon */
+
+static void
+print_counts(const json_t *jobs)
+{
+	_cleanup_(buf_done) struct buf b = {0};
+	const char *state;
+	json_t *n;
+
+	json_object_foreach ((json_t *)(uintptr_t)jobs, state, n) {
+		if (json_integer_value(n) > 0)
+			(void)buf_printf(&b, "%s%" JSON_INTEGER_FORMAT " %s",
+					 buf_len(&b) ? ", " : "", json_integer_value(n), state);
+	}
+	(void)buf_putc(&b, '\0');
+	field("jobs:", "%s", b.failed ? "?" : buf_len(&b) > 1 ? buf_head(&b) : "none");
+}
+
+static void
+print_stats(const json_t *s, const char *path)
+{
+	char span[OUT_SPAN], bytes[OUT_SPAN];
+	const char *version = string(s, "version"), *mode = string(s, "mode"),
+		   *started = string(s, "started_at");
+
+	out_puts("ctxd ");
+	out_text(version ? version : "of an unknown version");
+	out_puts("\n");
+	field("mode:", "%s", mode ? mode : "?");
+	field("socket:", "%s", path);
+	field("pid:", "%" PRId64, integer(s, "pid"));
+	field("up:", "%s, since %s", out_span(integer(s, "uptime_usec"), span),
+	      started ? started : "?");
+	print_counts(json_object_get(s, "jobs"));
+	field("half-processed:", "%" PRId64 "%s", integer(s, "half_processed"),
+	      integer(s, "half_processed") ? " (see `ctxctl doctor`)" : "");
+	field("database:", "%s", out_bytes(integer(s, "database_bytes"), bytes));
+	field("connections:", "%" PRId64, integer(s, "connections"));
+	field("spawner:", "%s",
+	      json_is_true(json_object_get(s, "spawner_up")) ? "up" : "not connected");
+	field("cgroups:", "%s",
+	      json_is_true(json_object_get(s, "cgroup")) ? "yes"
+							 : "no, each monitor stops its own tree");
+	field("storage:", "%s",
+	      json_is_true(json_object_get(s, "storage_ok")) ? "ok"
+							     : "NOT OK, new jobs are refused");
+}
+
+static int
+daemon_status(struct cli *cli, struct ctxd_client *c)
+{
+	_cleanup_(conn_jsonp) json_t *reply = NULL;
+	int r = conn_call(cli, c, "Stats", json_object(), &reply);
+
+	if (r)
+		return r;
+	if (cli->json)
+		out_document(reply);
+	else
+		print_stats(reply, ctxd_path(c));
+	return 0;
+}
+
+/* ---- a job */
+
+/* "EXACT (5m12s ago)" */
+static void
+print_time(const char *label, int64_t at)
+{
+	char text[CLOCK_TEXT], span[OUT_SPAN];
+	int64_t ago = wall_to_usec(wall_now()) - at;
+
+	if (at)
+		field(label, "%s (%s%s%s)", wall_format(wall_usec(at), text, sizeof(text)),
+		      ago < 0 ? "in " : "", out_span(ago < 0 ? -ago : ago, span),
+		      ago < 0 ? "" : " ago");
+}
+
+static void
+print_who(const struct view *v)
+{
+	const char *cwd = string(v->json, "cwd");
+
+	field("user:", "%s%suid %" PRId64 ", gid %" PRId64 "%s", v->user ? v->user : "",
+	      v->user ? " (" : "", v->uid, integer(v->json, "gid"), v->user ? ")" : "");
+	if (cwd)
+		field("directory:", "%s", cwd);
+	field("umask:", "%04" PRIo64, (uint64_t)integer(v->json, "umask"));
+}
+
+static void
+print_command(const struct view *v)
+{
+	_cleanup_(buf_done) struct buf b = {0};
+
+	if (view_argv(v->json, &b) < 0)
+		return;
+	out_printf("  %-15s ", "command:");
+	out_put(buf_head(&b), buf_len(&b));
+	out_puts("\n");
+}
+
+static void
+print_deadline(const struct view *v)
+{
+	char span[CLOCK_TEXT], asked[CLOCK_TEXT] = "";
+	const char *signal = string(v->json, "stop_signal");
+
+	print_time("deadline:", v->deadline);
+	if (v->timeout_requested == INT64_MAX)
+		(void)snprintf(asked, sizeof(asked), ", asked max");
+	else if (v->timeout_requested && v->timeout_requested != v->timeout)
+		(void)snprintf(asked, sizeof(asked), ", asked %s",
+			       dur_format(dur_usec(v->timeout_requested), span, sizeof(span)));
+	if (v->timeout)
+		field("timeout:", "%s (rule %s%s)",
+		      dur_format(dur_usec(v->timeout), span, sizeof(span)), v->rule ? v->rule : "?",
+		      asked);
+	field("stop:", "%s, then KILL after %s", signal ? signal : "?",
+	      dur_format(dur_usec(integer(v->json, "grace_usec")), span, sizeof(span)));
+}
+
+static void
+print_times(const struct view *v)
+{
+	char span[OUT_SPAN];
+
+	print_time("submitted:", v->submitted);
+	print_time("started:", v->started);
+	print_time("ended:", v->ended);
+	if (v->started && v->ended)
+		field("ran:", "%s", out_span(v->ended - v->started, span));
+}
+
+static void
+print_end(const struct view *v)
+{
+	_cleanup_(buf_done) struct buf b = {0};
+	const char *err = string(v->json, "err"), *by = string(v->json, "known_by");
+
+	if (view_ended(v) && view_end(v, &b) == 0 && buf_putc(&b, '\0') == 0) {
+		out_printf("  %-15s ", "end:");
+		out_puts(buf_head(&b));
+		out_puts("\n");
+	}
+	if (v->cause)
+		field("cause:", "%s%s%s", v->cause_code ? v->cause_code : "",
+		      v->cause_code ? ": " : "", v->cause);
+	else if (v->cause_code && strcmp(v->cause_code, "exit") != 0)
+		field("cause:", "%s", v->cause_code);
+	if (err)
+		field("err:", "%s", err);
+	if (by)
+		field("known by:", "%s", by);
+	if (integer(v->json, "leftovers") > 0)
+		field("left behind:", "%" PRId64 " processes, which were stopped",
+		      integer(v->json, "leftovers"));
+	if (json_is_true(json_object_get(v->json, "survivors_possible")))
+		field("survivors:", "possible: processes of it may still be there");
+	if (v->half_processed)
+		field("half-processed:", "yes; `ctxctl doctor` says what to do");
+}
+
+static void
+print_resources(const struct view *v)
+{
+	const json_t *output = json_object_get(v->json, "output"),
+		     *usage = json_object_get(v->json, "usage");
+	char a[OUT_SPAN], b[OUT_SPAN], c[OUT_SPAN];
+
+	if (integer(output, "dropped") > 0)
+		field("output:", "%s, %s dropped", out_bytes(integer(output, "bytes"), a),
+		      out_bytes(integer(output, "dropped"), b));
+	else if (output)
+		field("output:", "%s", out_bytes(integer(output, "bytes"), a));
+	if (json_is_object(usage))
+		field("usage:", "%s user, %s system, %s memory",
+		      out_span(integer(usage, "user_usec"), a),
+		      out_span(integer(usage, "system_usec"), b),
+		      out_bytes(integer(usage, "max_rss_bytes"), c));
+}
+
+static void
+print_job(const struct view *v)
+{
+	const char *waiting = string(v->json, "waiting_for");
+
+	out_printf("job %" PRIu64 ": ", v->id);
+	out_text(v->state);
+	out_puts("\n");
+	if (v->name)
+		field("name:", "%s", v->name);
+	if (v->key)
+		field("key:", "%s", v->key);
+	print_command(v);
+	if (v->class_name)
+		field("class:", "%s", v->class_name);
+	if (integer(v->json, "priority"))
+		field("priority:", "%" PRId64, integer(v->json, "priority"));
+	print_who(v);
+	if (waiting)
+		field("waiting for:", "%s", waiting);
+	print_times(v);
+	print_deadline(v);
+	field("attempt:", "%" PRId64, integer(v->json, "attempt"));
+	if (integer(v->json, "pid"))
+		field("pid:", "%" PRId64, integer(v->json, "pid"));
+	print_end(v);
+	print_resources(v);
+}
+
+struct jobs {
+	struct cli *cli;
+	bool array; /* JSON of several */
+	size_t n;   /* printed */
+};
+
+static int
+job_status(struct jobs *j, struct ctxd_client *c, uint64_t id)
+{
+	_cleanup_(conn_jsonp) json_t *reply = NULL;
+	const json_t *job;
+	struct view v;
+	int r = conn_call(j->cli, c, "Get", conn_id(id), &reply);
+
+	if (r)
+		return r;
+	job = json_object_get(reply, "job");
+	if (view_read(job, &v) < 0)
+		return conn_strange(j->cli, "job");
+	if (!j->cli->json) {
+		out_puts(j->n ? "\n" : "");
+		print_job(&v);
+	} else if (j->array) {
+		out_puts(j->n ? ",\n" : "\n");
+		out_json(job);
+	} else {
+		out_document(job);
+	}
+	j->n++;
+	return 0;
+}
+
+static int
+jobs_status(struct cli *cli, struct ctxd_client *c, const uint64_t *ids, size_t n)
+{
+	struct jobs j = {.cli = cli, .array = n > 1};
+	int r = 0;
+
+	if (cli->json && j.array)
+		out_puts("[");
+	for (size_t i = 0; i < n; i++) {
+		int e = job_status(&j, c, ids[i]);
+
+		r = r ? r : e;
+		if (e == EXITCODE_UNREACHABLE)
+			break;
+	}
+	if (cli->json && j.array)
+		out_puts("\n]\n");
+	return r;
+}
+
+int
+cmd_status(struct cli *cli, int argc, char **argv)
+{
+	_cleanup_(conn_closep) struct ctxd_client *c = NULL;
+	_free_ uint64_t *ids = NULL;
+	size_t n = 0;
+	int r = options_parse(cli, &spec, NULL, &argc, &argv);
+
+	if (r)
+		return options_exit(cli, r);
+	if (argc > 0)
+		r = options_ids(cli, argc, argv, &ids, &n);
+	if (r == 0)
+		r = conn_open(cli, &c);
+	if (r)
+		return r;
+	return n ? jobs_status(cli, c, ids, n) : daemon_status(cli, c);
+}

@@ -1,0 +1,40 @@
+/* view.h - a Job or a Summary of the interface, taken apart for showing. What is missing or of a
+ * wrong type is unset: a newer daemon may say less, and nothing here may fall over that. */
+#ifndef CTX_CLI_VIEW_H
+#define CTX_CLI_VIEW_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct buf;
+
+/* Strings are inside the JSON; NULL: unset. Times: wall microseconds, 0: unset. Spans:
+ * microseconds, 0: unset. */
+struct view {
+	const json_t *json; /* borrowed */
+	uint64_t id;
+	const char *state; /* never NULL */
+	const char *class_name, *name, *key, *user;
+	const char *command; /* of a Summary */
+	const char *rule, *cause, *cause_code;
+	int64_t uid, exit_code, signal, timeout, timeout_requested;
+	int64_t submitted, started, ended, deadline;
+	bool has_uid, has_exit_code, half_processed;
+};
+/* 0, or -EINVAL: that is no job (no id, no state). */
+int view_read(const json_t *job, struct view *ret);
+/* A time of the interface; NULL or unreadable: 0. */
+int64_t view_time(const char *s);
+bool view_ended(const struct view *v);
+/* What a command that exits as the job does makes of it; EXITCODE_OURS if it has not ended. */
+int view_exit_code(const struct view *v);
+/* The end in words, e.g. "exit 3", "deadline exceeded: asked 1h, granted 10m (rule class_max)".
+ * Escaped. 0 or -ENOMEM. */
+int view_end(const struct view *v, struct buf *b);
+/* Say on stderr how the job ended, unless that is plain from the exit code. */
+void view_say_end(const struct view *v);
+/* argv of a Job quoted for a shell, escaped. 0 or -ENOMEM. */
+int view_argv(const json_t *job, struct buf *b);
+
+#endif
