@@ -1,0 +1,229 @@
+#!/bin/bash
+# systemd-inside.sh - the part of systemd.t that runs inside the container, as root, as a unit. TAP on stdout.
+set -u
+n=0 planned=0
+plan() { planned=$1; echo "1..$1"; }
+ok() { # STATUS NAME
+	n=$((n + 1))
+	if [ "$1" = 0 ]; then echo "ok $n - ${*:2}"; else echo "not ok $n - ${*:2}"; fi
+}
+is() { # GOT WANT NAME
+	if [ "$1" = "$2" ]; then
+		ok 0 "${*:3}"
+	else
+		ok 1 "${*:3}"
+		printf '%s\n' "     got: $1" "    want: $2" | sed 's/^/# /'
+	fi
+}
+like() { # TEXT REGEX NAME
+	if [[ $1 =~ $2 ]]; then
+		ok 0 "${*:3}"
+	else
+		ok 1 "${*:3}"
+		printf '%s\n' "     got: $1" "    want: /$2/" | sed 's/^/# /'
+	fi
+}
+wait_until() { # COMMAND...
+	local end=$((SECONDS + 20))
+	until "$@"; do
+		if [ "$SECONDS" -gt "$end" ]; then
+			echo "# waited in vain for: $*"
+			return 1
+		fi
+		sleep 0.05 # allow-sleep: the one bounded poll
+	done
+}
+as() { # USER COMMAND...
+	local user=$1
+	shift
+	setpriv --reuid "$user" --regid "$user" --init-groups env -i PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 "$@"
+}
+prop() { systemctl show -P "$2" "$1"; }
+field() { # ID FIELD
+	ctxctl --json status "$1" | python3 -c 'import json,sys; j=json.load(sys.stdin); j=j[0] if isinstance(j,list) else j; v=j[sys.argv[1]]; print("" if v is None else v)' "$2"
+}
+field_is() { [ "$(field "$1" "$2")" = "$3" ]; }
+alive() { [ -e "/proc/$1/stat" ] && [[ $(cut -d' ' -f3 "/proc/$1/stat") != Z ]]; }
+dead() { ! alive "$1"; }
+answers() { ctxctl status >/dev/null 2>&1; }
+restarted() { # UNIT OLD-PID
+	local pid
+	pid=$(prop "$1" MainPID)
+	[ "$pid" != 0 ] && [ "$pid" != "$2" ] && [ "$(prop "$1" ActiveState)" = active ]
+}
+running() { field_is "$1" state running; }
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+units=(ctxd.service ctxd.socket ctx-spawner.service ctx-spawner.socket ctx-jobs.service)
+trap 'journalctl --no-pager -q -o short-monotonic -u ctxd.service -u ctx-spawner.service -u ctx-jobs.service -u ctxd.socket >/ctx-test/journal 2>&1' EXIT
+plan 58
+
+# Installed as the README says.
+systemd-sysusers /usr/local/lib/sysusers.d/ctxd.conf && systemd-tmpfiles --create /usr/local/lib/tmpfiles.d/ctxd.conf
+ok $? "sysusers and tmpfiles"
+usermod -aG ctx alice
+systemctl daemon-reload
+systemctl enable --now ctxd.socket ctx-spawner.socket ctxd.service
+ok $? "the units start"
+is "$(prop ctxd.service ActiveState)" active "ctxd is active, that is, it said READY=1"
+is "$(ps -o user= -p "$(prop ctxd.service MainPID)")" ctxd "it runs as user ctxd"
+is "$(stat -c '%U:%G %a' /run/ctxd)" "root:root 755" "/run/ctxd"
+is "$(stat -c '%U:%G %a' /run/ctxd/ctxd.sock)" "root:ctx 660" "its socket: group ctx may submit"
+is "$(stat -c '%U:%G %a' /run/ctxd/spawner.sock)" "ctxd:ctxd 600" "the spawner's socket: ctxd alone"
+is "$(stat -c '%U:%G %a' /var/lib/ctxd)" "ctxd:ctxd 700" "the state directory"
+is "$(stat -c '%U:%G %a' /var/lib/ctxd/ctxd.db)" "ctxd:ctxd 600" "the database"
+
+# A job runs as who submitted it.
+# shellcheck disable=SC2016 # for the job to expand
+out=$(as alice ctxctl run -C / -- sh -c 'id -un; id -Gn; echo "$HOME $USER $LOGNAME $SHELL"; echo by name >>/dev/stderr; cat /proc/self/oom_score_adj' 2>&1)
+is "$?" 0 "alice, of group ctx, runs a job" || echo "# $out"
+like "$out" $'^alice\n' "as alice"
+like "$out" 'alice ctx|ctx alice' "with her groups"
+like "$out" '/home/alice alice alice /bin/sh' "HOME, USER, LOGNAME, SHELL are hers"
+like "$out" 'by name' "/dev/stderr can be opened by name"
+like "$out" $'\n0' "oom_score_adj is 0"
+
+out=$(as bob ctxctl submit true 2>&1)
+rc=$?
+[ "$rc" != 0 ]
+ok $? "bob, not of group ctx, is refused"
+like "$out" 'ctxd.sock' "and told which socket it was about"
+
+out=$(ctxctl run true 2>&1)
+rc=$?
+[ "$rc" != 0 ]
+ok $? "a job of root is refused"
+like "$out" 'allow-root' "the refusal names --allow-root"
+like "$out" 'ctx-spawner\.service' "and the unit to edit"
+
+# Rights.
+id=$(as alice ctxctl submit sleep 1000)
+wait_until running "$id"
+ok $? "alice's job runs"
+pid=$(field "$id" pid)
+usermod -aG ctx bob
+out=$(as bob ctxctl cancel "$id" 2>&1)
+is "$?" 4 "bob, now of group ctx, may not cancel it"
+is "$(as bob ctxctl --json list --all | tr -d ' \n')" "[]" "nor does he see it in a list"
+like "$(cat "/proc/$pid/cgroup")" 'ctx-jobs\.service/.*'"$id"'\.1' "its cgroup is below ctx-jobs.service"
+is "$(stat -c '%U:%G %a' /run/ctxd/jobs)" "root:root 711" "the run directories' directory"
+is "$(stat -c '%U:%G %a' "/run/ctxd/jobs/$id.1")" "root:ctxd 751" "its run directory"
+is "$(stat -c '%a' "/run/ctxd/jobs/$id.1/ctl")" 660 "its ctl"
+log=$(find /var/lib/ctxd/output -name "$id.1.log")
+is "$(stat -c '%U:%G %a' "$log")" "alice:ctxd 640" "its output file is alice's, ctxd may read"
+as alice ctxctl cancel --wait "$id" >/dev/null
+ok $? "alice may cancel it"
+dead "$pid"
+ok $? "it is dead then"
+wait_until [ ! -e "/run/ctxd/jobs/$id.1" ]
+ok $? "and its run directory is gone"
+[ -z "$(find /sys/fs/cgroup/system.slice/ctx-jobs.service -name "*$id.1*")" ]
+ok $? "as is its cgroup"
+
+# SIGKILL of ctxd: systemd starts it again, the job goes on, its true end is recorded.
+as alice mkfifo /home/alice/go
+id=$(as alice ctxctl submit -- sh -c 'read x </home/alice/go; exit 42')
+wait_until running "$id"
+pid=$(field "$id" pid)
+main=$(prop ctxd.service MainPID)
+kill -KILL "$main"
+wait_until restarted ctxd.service "$main"
+ok $? "ctxd is killed with SIGKILL and started again"
+alive "$pid"
+ok $? "the job lives"
+wait_until answers
+is "$(field "$id" state)" running "and is known to be running"
+echo >/home/alice/go
+ctxctl wait "$id" 2>/dev/null
+is "$?" 42 "its true end is recorded"
+
+# Stop of ctxd: the job ends meanwhile.
+id=$(as alice ctxctl submit -- sh -c 'read x </home/alice/go; exit 43')
+wait_until running "$id"
+pid=$(field "$id" pid)
+systemctl stop ctxd.service ctxd.socket
+is "$(prop ctxd.service Result)" success "ctxd is stopped"
+alive "$pid"
+ok $? "the job lives"
+echo >/home/alice/go
+wait_until dead "$pid"
+systemctl start ctxd.socket ctxd.service
+ctxctl wait "$id" 2>/dev/null
+is "$?" 43 "a new ctxd finds how the job ended"
+
+# The spawner restarts, and is killed: jobs go on, new ones start.
+for how in restart kill; do
+	id=$(as alice ctxctl submit -- sh -c 'read x </home/alice/go; exit 44')
+	wait_until running "$id"
+	pid=$(field "$id" pid)
+	main=$(prop ctx-spawner.service MainPID)
+	if [ "$how" = restart ]; then systemctl restart ctx-spawner.service; else kill -KILL "$main"; fi
+	wait_until restarted ctx-spawner.service "$main"
+	alive "$pid"
+	ok $? "$how of the spawner: the job lives"
+	as alice ctxctl run true
+	is "$?" 0 "$how of the spawner: new jobs run"
+	echo >/home/alice/go
+	ctxctl wait "$id" 2>/dev/null
+	is "$?" 44 "$how of the spawner: the job's true end is recorded"
+done
+
+# The holder of the cgroups restarts: the same.
+id=$(as alice ctxctl submit -- sh -c 'read x </home/alice/go; exit 45')
+wait_until running "$id"
+systemctl restart ctx-jobs.service
+ok $? "the holder of the cgroups restarts under a running job"
+echo >/home/alice/go
+ctxctl wait "$id" 2>/dev/null
+is "$?" 45 "the job does not notice"
+
+# A tree that hides, a deadline, a cgroup.
+id=$(as alice ctxctl submit --timeout 1s --grace 1s --shell 'trap "" TERM; (setsid sh -c "trap \"\" TERM; sleep 1000" &); sleep 1000')
+wait_until running "$id"
+ctxctl wait "$id" 2>/dev/null
+is "$?" 124 "a job that overruns its deadline"
+is "$(grep -lszxF "CTX_ID=$id" /proc/[0-9]*/environ | wc -l)" 0 "nothing of it is alive"
+
+# Configuration: reload, and a wrong one.
+printf '[deadline]\ntimeout = 7m\n' >/etc/ctxd/ctxd.conf.d/test.conf
+systemctl reload ctxd.service
+wait_until sh -c 'ctxctl config | grep -q "7m"'
+ok $? "systemctl reload"
+printf '[deadline]\ntimeout = soon\n' >/etc/ctxd/ctxd.conf.d/test.conf
+systemctl restart ctxd.service 2>/dev/null
+is "$(prop ctxd.service ExecMainStatus)" 78 "a wrong configuration: exit status 78"
+is "$(prop ctxd.service ActiveState)" failed "and systemd does not try again"
+rm /etc/ctxd/ctxd.conf.d/test.conf
+systemctl reset-failed ctxd.service ctxd.socket
+systemctl restart ctxd.socket && systemctl restart ctxd.service
+ok $? "mended, it starts"
+
+# The watchdog.
+mkdir -p /run/systemd/system/ctxd.service.d
+printf '[Service]\nWatchdogSec=1s\n' >/run/systemd/system/ctxd.service.d/watchdog.conf
+systemctl daemon-reload
+systemctl restart ctxd.service
+main=$(prop ctxd.service MainPID)
+kill -STOP "$main"
+wait_until restarted ctxd.service "$main"
+ok $? "a ctxd that hangs is replaced by the watchdog"
+wait_until answers
+ok $? "and answers"
+rm -r /run/systemd/system/ctxd.service.d
+systemctl daemon-reload
+
+# Jobs of root, allowed by the drop-in that the refusal names.
+mkdir -p /run/systemd/system/ctx-spawner.service.d
+{
+	echo '[Service]'
+	echo 'ExecStart='
+	sed -n 's/^ExecStart=\(.*--system\) /ExecStart=\1 --allow-root /p' /usr/local/lib/systemd/system/ctx-spawner.service
+} >/run/systemd/system/ctx-spawner.service.d/root.conf
+systemctl daemon-reload
+systemctl restart ctx-spawner.service
+wait_until ctxctl run true 2>/dev/null
+ok $? "with --allow-root root's jobs run"
+
+like "$(journalctl --no-pager -q -u ctxd.service)" "job" "the journal has the jobs' edges"
+systemctl stop "${units[@]}"
+is "$(systemctl --failed --no-legend "${units[@]}" | wc -l)" 0 "all units stop cleanly"
+[ "$n" = "$planned" ] || echo "# ran $n points of $planned"

@@ -1,0 +1,97 @@
+# tree.sh - throw-away Debian trees for the host tests: a minimal system of a release, and what is written to it kept apart.
+#
+#   tree_base SUITE           make the minbase tree of SUITE (or take the one made in the last week); prints its path
+#   tree_open LOWER           mount a writable overlay over LOWER; sets TREE. At exit it is unmounted and removed
+#                             (by tree_close, which a caller with an EXIT trap of its own calls itself).
+#   tree_copy_clone DIR       the clone's files into $TREE/DIR
+#   tree_run COMMAND...       run in $TREE with /proc, /sys, cgroup v2, /dev and a private /run and
+#                             /tmp, and nothing of our environment
+#
+# Needs root, debootstrap and overlayfs. The mirror is that of the running system's own apt configuration.
+# shellcheck shell=bash
+
+TREE_CLONE=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
+TREE=
+tree_tmp=
+
+tree_die() {
+	echo "${0##*/}: $*" >&2
+	exit 1
+}
+
+tree_mirror() {
+	local uri
+	# The repository that this system's own release comes from.
+	# shellcheck disable=SC2016 # apt's own variables
+	uri=$(apt-get indextargets --format '$(ORIGIN)|$(COMPONENT)|$(LABEL)|$(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
+		sed -n 's/^Debian|main|Debian|//p' | head -n 1)
+	[ -n "$uri" ] || uri=$(sed -n 's/^deb \(\[[^]]*\] \)\?\([a-z+]*:[^ ]*\) .*/\2/p; s/^URIs: *\([^ ]*\).*/\1/p' \
+		/etc/apt/sources.list /etc/apt/sources.list.d/debian* 2>/dev/null | head -n 1)
+	[ -n "$uri" ] || return 1
+	printf '%s\n' "$uri"
+}
+
+tree_base() { # SUITE
+	local suite=$1 dir=/var/tmp/ctx-debootstrap-$1 mirror
+	if [ -e "$dir" ] && { [ ! -O "$dir" ] || [ -L "$dir" ]; }; then
+		tree_die "$dir is not ours"
+	fi
+	if [ -e "$dir/.complete" ] && [ -n "$(find "$dir/.complete" -mtime -7)" ]; then
+		printf '%s\n' "$dir"
+		return
+	fi
+	mirror=$(tree_mirror) || tree_die "apt names no Debian mirror"
+	rm -rf --one-file-system "$dir" "$dir.new"
+	debootstrap --variant=minbase "$suite" "$dir.new" "$mirror" >"$dir.log" 2>&1 </dev/null || {
+		tail -n 30 "$dir.log" >&2
+		tree_die "debootstrap $suite failed"
+	}
+	rm -f "$dir.log" "$dir.new"/var/cache/apt/archives/*.deb
+	# How packages are reached is this system's matter: name service and proxy.
+	cp -L /etc/resolv.conf "$dir.new/etc/resolv.conf" 2>/dev/null || :
+	apt-config dump 2>/dev/null | grep -i '^Acquire::.*Proxy' >"$dir.new/etc/apt/apt.conf.d/90proxy" || :
+	: >"$dir.new/.complete"
+	mv "$dir.new" "$dir"
+	printf '%s\n' "$dir"
+}
+
+tree_open() { # LOWER
+	tree_tmp=$(mktemp -d /var/tmp/ctx-tree.XXXXXX) || exit 1
+	if [ -z "$(trap -p EXIT)" ]; then
+		trap tree_close EXIT
+		trap 'exit 130' INT TERM
+	fi
+	mkdir "$tree_tmp/up" "$tree_tmp/work" "$tree_tmp/root"
+	mount -t overlay overlay -o "lowerdir=$1,upperdir=$tree_tmp/up,workdir=$tree_tmp/work" "$tree_tmp/root" ||
+		tree_die "no overlay over $1"
+	TREE=$tree_tmp/root
+}
+
+tree_close() {
+	[ -n "$tree_tmp" ] || return 0
+	! mountpoint -q "$tree_tmp/root" || umount "$tree_tmp/root" || umount -l "$tree_tmp/root"
+	rm -rf --one-file-system "$tree_tmp"
+	tree_tmp=
+}
+
+tree_copy_clone() { # DIR
+	mkdir -p "$TREE$1"
+	(cd "$TREE_CLONE" && git ls-files -z --cached --others --exclude-standard | xargs -0 ls -d 2>/dev/null |
+		tar -cf - -T -) | tar -C "$TREE$1" --no-same-owner -xf -
+}
+
+tree_run() { # COMMAND...
+	# Namespaces of its own for mounts and processes: whatever is left in there dies with it.
+	# shellcheck disable=SC2016 # expanded by the inner shell
+	unshare --mount --pid --fork --kill-child bash -c '
+		root=$1
+		shift
+		mount -t proc proc "$root/proc" &&
+			mount -t sysfs sys "$root/sys" && mount -t cgroup2 cgroup "$root/sys/fs/cgroup" &&
+			mount --rbind /dev "$root/dev" && mount --make-rslave "$root/dev" &&
+			mount -t tmpfs -o mode=755 run "$root/run" &&
+			mount -t tmpfs -o mode=1777 tmp "$root/tmp" || exit 1
+		exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 ${CI_NO_SKIP:+CI_NO_SKIP=$CI_NO_SKIP} \
+			${http_proxy:+http_proxy=$http_proxy} ${https_proxy:+https_proxy=$https_proxy} chroot "$root" "$@"
+	' tree_run "$TREE" "$@" </dev/null
+}

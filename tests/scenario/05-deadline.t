@@ -1,0 +1,177 @@
+#!/usr/bin/python3
+"""Deadlines: which rule wins, and that nothing outlives them."""
+import datetime
+import os
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+from ctxtest import *
+
+d = Daemon(conf="[deadline]\ntimeout=10m\nmax_timeout=2h\ngrace=300ms\n[limits]\nrunning=16\n"
+           "[class short]\ntimeout=5m\nmax_timeout=20m\n[class one]\nrunning=1\n")
+S = 10**6
+
+
+def when(text):
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def granted(*args):
+    """(asked, granted, rule) of a job that is canceled again."""
+    id = d.submit(*args, "sleep", "1000")
+    job = d.wait_state(id, "running")
+    d.ctl_ok("cancel", "--now", id)
+    started, deadline = when(job["started_at"]), when(job["deadline_at"])
+    return job["timeout_requested_usec"], round((deadline - started).total_seconds()), job["deadline_rule"]
+
+
+@case("the rule that wins, what was asked and what is granted")
+def _():
+    is_(granted(), (None, 600, "default"))
+    is_(granted("-t", "1m"), (60 * S, 60, "requested"))
+    is_(granted("-t", "2h"), (7200 * S, 7200, "requested"))
+    is_(granted("-t", "3h"), (3 * 3600 * S, 7200, "global_max"))
+    is_(granted("-c", "short"), (None, 300, "class_default"))
+    is_(granted("-c", "short", "-t", "1h"), (3600 * S, 1200, "class_max"))
+    is_(granted("-t", "max")[1:], (7200, "global_max"))
+    is_(granted("-c", "short", "-t", "max")[1:], (1200, "class_max"))
+
+
+@case("an absolute deadline, if it is the earliest")
+def _():
+    asked, got, rule = granted("--deadline", "now+5m")
+    ok(298 <= got <= 300, str(got))
+    is_(rule, "absolute")
+    is_(granted("-t", "1m", "--deadline", "now+5m")[1:], (60, "requested"))
+    is_(granted("--deadline", "now+5h")[1:], (600, "default"))
+
+
+@case("at the deadline: TERM first, and 124")
+def _():
+    marker = os.path.join(d.dir, "got-term")
+    t = time.monotonic()
+    id = d.submit("-t", "500ms", "sh", "-c", f"trap 'echo x >{marker}; exit 0' TERM; while :; do sleep 0.05; done")
+    is_(d.ctl("wait", id).code, 124)
+    took = time.monotonic() - t
+    ok(0.45 <= took < 5, f"{took:.3f} s")
+    job = d.job(id)
+    is_((job["state"], job["err"], job["cause_code"]), ("deadline_exceeded", "context deadline exceeded", "deadline"))
+    is_(job["exit_code"], 0, "its own status is kept")
+    ok(os.path.exists(marker), "it saw TERM")
+
+
+@case("another signal, another grace")
+def _():
+    t = time.monotonic()
+    id = d.submit("-t", "300ms", "--signal", "USR1", "--grace", "100ms", "sh", "-c",
+                  "trap 'echo usr1' USR1; trap 'echo term' TERM; while :; do sleep 0.02; done")
+    job = d.wait_end(id)
+    ok(time.monotonic() - t < 5)
+    is_((job["state"], job["signal"], job["stop_signal"], job["grace_usec"]), ("deadline_exceeded", 9, "USR1", 100000))
+    like(d.logs(id), r"\A(usr1\n)+\Z|User defined signal")
+
+
+# Ways to hide. Each prints `ready` when it is done hiding.
+HIDING = {
+    "ignores TERM": 'trap "" TERM; echo ready; while :; do sleep 1000; done',
+    "forks and exits": 'sleep 1000 & echo ready; exit 0',
+    "double-forks with setsid": '(setsid sh -c "trap \\"\\" TERM; setsid sleep 1000 & sleep 1000" &); echo ready; sleep 1000',
+    "spawns faster than it is killed": 'f() { trap "" TERM; while :; do (sleep 1000 &) ; sleep 0.005; done; }; f & f & echo ready; wait',
+    "closes its descriptors": 'echo ready; exec 0<&- 1>&- 2>&-; trap "" TERM; while :; do sleep 1000; done',
+    "floods its output": 'echo ready; trap "" TERM; while :; do echo yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy; done',
+    "blocks on its own pipe": 'echo ready; yes | sleep 1000',
+    "stops itself": 'trap "" TERM; echo ready; kill -STOP $$',
+    "changes its name": 'echo ready; exec -a innocent sleep 1000',
+    "changes its process group": 'set -m; sleep 1000 & sleep 1000 & echo ready; wait',
+}
+
+
+@case("after the deadline nothing is alive, however it hides")
+def _():
+    jobs = {}
+    for how, script in HIDING.items():
+        jobs[how] = d.submit("-t", "1s", "--", "bash", "-c", script)
+    for how, id in jobs.items():
+        job = d.wait_end(id, timeout=40)
+        if how == "forks and exits":
+            is_((job["state"], job["exit_code"]), ("succeeded", 0), how)
+            is_(job["leftovers"], 1, how)
+        else:
+            is_(job["state"], "deadline_exceeded", how)
+        is_(d.job_pids(id), [], how)
+        like(d.logs(id)[:100], "^ready", how)
+        is_(job["survivors_possible"], False, how)
+
+
+@case("what the main process leaves behind is stopped with the grace, and counted")
+def _():
+    id = d.submit("--grace", "200ms", "bash", "-c", 'for i in 1 2 3; do sleep 1000 & done; trap "" TERM; sleep 1000 & exit 8')
+    job = d.wait_end(id)
+    is_((job["state"], job["exit_code"], job["leftovers"]), ("failed", 8, 4))
+    is_(d.job_pids(id), [])
+
+
+@case("a deadline that passes in the queue: it never runs")
+def _():
+    first = d.submit("-c", "one", "sleep", "1000")
+    d.wait_state(first, "running")
+    id = d.submit("-c", "one", "--deadline", "now+1s", "true")
+    is_(d.job(id)["state"], "queued")
+    job = d.wait_end(id)
+    is_((job["state"], job["started_at"], job["deadline_rule"]), ("deadline_exceeded", None, "absolute"))
+    is_(d.ctl("wait", id).code, 124)
+    d.ctl_ok("cancel", "--now", "--wait", first)
+
+
+@case("a timeout counts from the start, not from the submission")
+def _():
+    first = d.submit("-c", "one", "-t", "1500ms", "sleep", "1000")
+    second = d.submit("-c", "one", "-t", "1s", "sh", "-c", "sleep 0.2; echo done")
+    is_(d.wait_end(first)["state"], "deadline_exceeded")
+    is_(d.wait_end(second)["state"], "succeeded")
+
+
+@case("extend: by, to, never past the maximum, only what runs")
+def _():
+    id = d.submit("-t", "1m", "sleep", "1000")
+    before = when(d.wait_state(id, "running")["deadline_at"])
+    r = d.ctl("extend", id, "--by", "1m")
+    is_(r.code, 0)
+    after = d.job(id)
+    is_(round((when(after["deadline_at"]) - before).total_seconds()), 60)
+    is_(after["deadline_rule"], "extended")
+    like(r.out, after["deadline_at"][:16])
+    d.ctl("extend", id, "--by", "100h")
+    at_most = when(after["started_at"]) + datetime.timedelta(hours=2)
+    ok(when(d.job(id)["deadline_at"]) <= at_most, "never past the maximum")
+    is_(d.ctl("extend", id).code, 2, "neither --by nor --to")
+    is_(d.ctl("extend", id, "--by", "-5s").code, 2)
+    d.ctl_ok("cancel", "--now", "--wait", id)
+    r = d.ctl("extend", id, "--by", "1m")
+    ok(r.code != 0, "it has ended")
+    like(r.err, "canceled|ended")
+
+
+@case("an extension holds")
+def _():
+    id = d.submit("-t", "1s", "sh", "-c", "sleep 1.5; echo made it")
+    d.wait_state(id, "running")
+    d.ctl_ok("extend", id, "--by", "1m")
+    is_(d.wait_end(id)["state"], "succeeded")
+
+
+@case("the deadline is met while ctxd is down")
+def _():
+    id = d.submit("-t", "700ms", "--grace", "100ms", "bash", "-c", HIDING["ignores TERM"])
+    d.wait_state(id, "running")
+    monitor = d.monitor_pid(id)
+    d.kill9()
+    wait_until(lambda: exited(monitor), "the job to be stopped without ctxd")
+    is_(d.job_pids(id), [])
+    d.start()
+    job = d.wait_end(id)
+    is_((job["state"], job["known_by"]), ("deadline_exceeded", "result_file"))
+
+
+main()

@@ -1,0 +1,316 @@
+#!/usr/bin/python3
+"""Who may see and stop what: a system ctxd without privileges, a spawner with them, and several users. Needs root."""
+# test-timeout: 300
+import base64
+import contextlib
+import os
+import pwd
+import resource
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+from ctxtest import *
+from varlink import Varlink, VarlinkClosed, VarlinkError
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (8192, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
+CTXD_UID = 61000  # whoever that is: the kernel's numbers are all that counts
+ALICE, BOB = 61001, 61002
+NOBODY = pwd.getpwnam("nobody")
+ADMIN = pwd.getpwnam("daemon")
+
+# Binds as the service manager would, and becomes the program with the socket as descriptor 3.
+ACTIVATE = """
+import os, socket, sys
+path, kind, owner, mode, uid = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4], 8), int(sys.argv[5])
+s = socket.socket(socket.AF_UNIX, getattr(socket, kind))
+if os.path.exists(path):
+    os.unlink(path)
+s.bind(path)
+os.chmod(path, mode)
+os.chown(path, owner, owner)
+s.listen(1024)
+os.dup2(s.fileno(), 3)
+os.set_inheritable(3, True)  # it may have been 3 already
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+if uid:
+    os.setgroups([])
+    os.setgid(uid)
+    os.setuid(uid)
+os.execv(sys.argv[6], sys.argv[6:])
+"""
+
+
+class SystemDaemon(Daemon):
+    """ctxd as a user of its own, the spawner as root, as the system units start them."""
+
+    def __init__(self, conf="", spawner_args=()):
+        super().__init__(conf, start=False)
+        os.chmod(self.dir, 0o755)
+        for path, owner in ((self.state, CTXD_UID), (self.run, 0)):
+            os.mkdir(path, 0o700 if owner else 0o755)
+            os.chown(path, owner, owner)
+        self.bin = os.path.join(self.dir, "bin")
+        os.mkdir(self.bin, 0o755)
+        for program in (CTXD, SPAWNER):
+            shutil.copy(program, self.bin)
+        self.spawner = None
+        self.spawner_args = list(spawner_args)
+        self.start_spawner()
+        self.start()
+
+    def start_spawner(self):
+        with open(self.log, "ab") as log:
+            self.spawner = subprocess.Popen(
+                [sys.executable, "-c", ACTIVATE, os.path.join(self.run, "spawner.sock"), "SOCK_SEQPACKET", str(CTXD_UID),
+                 "600", "0", os.path.join(self.bin, "ctx-spawner"), "--system", "--runtime-dir", self.run,
+                 *self.spawner_args], env=self.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def command(self, args=()):
+        return [sys.executable, "-c", ACTIVATE, self.sock, "SOCK_STREAM", "0", "666", str(CTXD_UID),
+                os.path.join(self.bin, "ctxd"), "--system", "--config", self.conf, "--state-dir", self.state, "--runtime-dir",
+                self.run, "--socket", self.sock, *self.args, *args]
+
+    def cleanup(self):
+        try:
+            super().cleanup()
+        finally:
+            if self.spawner:
+                self.spawner.kill()
+                self.spawner.wait()
+
+
+if os.geteuid() != 0:
+    @case("several users")
+    def _():
+        skip("needs root")
+    main()
+
+
+@contextlib.contextmanager
+def identity(uid, gid=None, groups=()):
+    """What the kernel tells of connections made meanwhile."""
+    before = os.getgroups()
+    os.setgroups(list(groups))
+    os.setegid(uid if gid is None else gid)
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(before)
+
+
+def connect(uid, gid=None, groups=(), daemon=None):
+    with identity(uid, gid, groups):
+        return Varlink((daemon or d).sock)
+
+
+def error(fn, *args, **kw):
+    try:
+        got = fn(*args, **kw)
+    except VarlinkError as e:
+        return e
+    need(False, f"an error was to come, not {got!r}")
+
+
+d = SystemDaemon(f"[access]\nadmins = {ADMIN.pw_name}\n[daemon]\nmax_connections = 400\nmax_connections_per_user = 256\n")
+alice, bob, root = connect(ALICE, groups=[61010, 61011]), connect(BOB), connect(0)
+admin = connect(ADMIN.pw_uid, ADMIN.pw_gid)
+
+
+def submit(v, *argv, **kw):
+    return v.call("Submit", argv=list(argv), **kw)["job"]
+
+
+def output(v, id):
+    v.call("Wait", ids=[id])
+    return b"".join(base64.b64decode(r["data"]) for r in v.call_more("Logs", id=id)).decode()
+
+
+@case("ctxd is not root, its job is the submitter's: uid, gid, groups as the kernel told")
+def _():
+    is_(os.stat(f"/proc/{d.proc.pid}").st_uid, CTXD_UID)
+    wait_until(lambda: alice.call("Stats")["spawner_up"], "the spawner")
+    job = submit(alice, "sh", "-c", "id -u; id -g; id -G; umask")
+    is_((job["uid"], job["gid"], job["user"]), (ALICE, ALICE, None))
+    out = output(alice, job["id"]).split()
+    is_(out[:2], [str(ALICE)] * 2)
+    is_(sorted(out[2:-1]), [str(ALICE), "61010", "61011"])
+    is_(alice.call("Stats")["mode"], "system")
+    v = connect(NOBODY.pw_uid, NOBODY.pw_gid)
+    job = submit(v, "sh", "-c", "echo $USER:$LOGNAME:$HOME")
+    is_(job["user"], "nobody")
+    is_(output(v, job["id"]).strip(), f"nobody:nobody:{NOBODY.pw_dir}")
+    v.close()
+
+
+@case("what it writes is its own: /dev/stderr can be opened, the file is not the world's")
+def _():
+    id = submit(alice, "sh", "-c", "echo one >/dev/stderr; echo two >>/dev/stdout")["id"]
+    is_(sorted(output(alice, id).split()), ["one", "two"])
+    path = next(os.path.join(p, f) for p, _, files in os.walk(os.path.join(d.state, "output")) for f in files
+                if f.startswith(f"{id}."))
+    is_(stat.S_IMODE(os.stat(path).st_mode) & 0o007, 0)
+
+
+@case("another's job: not seen, not stopped, not read, not waited for")
+def _():
+    id = submit(alice, "sleep", "1000", name="secret")["id"]
+    for method, params in (("Get", {"id": id}), ("Cancel", {"id": id}), ("Cancel", {"id": id, "now": True}),
+                           ("Extend", {"id": id, "by_usec": 10**6}), ("Logs", {"id": id}), ("Wait", {"ids": [id]}),
+                           ("Wait", {"ids": [id], "any": True, "timeout_usec": 1})):
+        e = error(bob.call, method, **params)
+        is_(e.name, "io.ctxd.NotPermitted", method)
+        unlike(str(e.params), "secret|sleep")
+    for method in ("List", "ListSummaries"):
+        for params in ({}, {"name": "secret"}, {"uid": ALICE}, {"states": ["running"]}, {"last": True}):
+            ok(all(j["uid"] == BOB for r in bob.call_more(method, **params) for j in r["jobs"]), f"{method} {params}")
+    is_([j["id"] for j in bob.call("List", uid=ALICE)["jobs"]], [])
+    is_(error(bob.call, "Logs", id=10**9).short, "NoSuchJob")
+    is_(alice.call("Get", id=id)["job"]["state"], "running")
+    mine = submit(bob, "true")["id"]
+    e = error(bob.call, "Wait", ids=[mine, id])
+    is_(e.short, "NotPermitted")
+    alice.call("Cancel", id=id, now=True)
+    alice.call("Wait", ids=[id])
+
+
+@case("root and administrators see and stop everybody's")
+def _():
+    for who in (root, admin):
+        id = submit(alice, "sh", "-c", "echo hello; exec sleep 1000")["id"]
+        is_(who.call("Get", id=id)["job"]["uid"], ALICE)
+        ok(any(j["id"] == id for j in who.call("List", uid=ALICE, last=True)["jobs"]))
+        ok(any(j["uid"] == BOB for j in who.call("List")["jobs"]))
+        wait_until(lambda: base64.b64decode(who.call("Logs", id=id)["data"]) == b"hello\n", "its output")
+        who.call("Extend", id=id, by_usec=10**6)
+        who.call("Cancel", id=id, cause="by the administrator")
+        job = who.call("Wait", ids=[id])["jobs"][0]
+        is_((job["state"], job["cause"]), ("canceled", "by the administrator"))
+
+
+@case("Reload is theirs alone; the rest of the service is everybody's")
+def _():
+    for v in (alice, bob):
+        is_(error(v.call, "Reload").short, "NotPermitted")
+        ok("settings" in v.call("Config"))
+        ok("version" in v.call("Stats"))
+        is_(v.call("org.varlink.service.GetInfo")["product"], "ctxd")
+    for v in (root, admin):
+        is_(v.call("Reload"), {"changes": []})
+
+
+@case("an administrator no more, once the configuration says so")
+def _():
+    d.configure("[daemon]\nmax_connections = 400\nmax_connections_per_user = 256\n")
+    root.call("Reload")
+    id = submit(alice, "true")["id"]
+    is_(error(admin.call, "Get", id=id).short, "NotPermitted")
+    is_(error(admin.call, "Reload").short, "NotPermitted")
+    d.configure(f"[access]\nadmins = {ADMIN.pw_name}\n[daemon]\nmax_connections = 400\nmax_connections_per_user = 256\n")
+    root.call("Reload")
+    is_(admin.call("Get", id=id)["job"]["id"], id)
+
+
+@case("root's own jobs: refused, and told how they may be allowed")
+def _():
+    e = error(root.call, "Submit", argv=["true"])
+    is_(e.short, "NotPermitted")
+    like(e.params["reason"], "--allow-root")
+
+
+@case("a bound job is the connection's, not the user's: others cannot end it by going")
+def _():
+    w = connect(ALICE)
+    w.send("Submit", {"argv": ["sleep", "1000"], "inherit": ["cancel"]}, more=True)
+    id = w.receive()[0]["job"]["id"]
+    other = connect(BOB)
+    other.close()
+    connect(ALICE).close()
+    is_(alice.call("Wait", ids=[id], timeout_usec=200_000)["jobs"][0]["state"], "running")
+    w.close()
+    is_(alice.call("Wait", ids=[id])["jobs"][0]["cause_code"], "client_gone")
+
+
+@case("2000 connections of one user: capped; another user, an administrator and root are served meanwhile")
+def _():
+    held, told = [], set()
+    for i in range(2000):
+        v = connect(ALICE)
+        held.append(v)
+        if i % 100 == 99:
+            is_(submit(bob, "true")["uid"], BOB)
+
+    for v in held:
+        v.sock.setblocking(False)
+
+    def told_by_now():
+        for v in held:
+            with contextlib.suppress(BlockingIOError):
+                if v not in told and b"io.ctxd.NotReady" in v.sock.recv(4096):
+                    told.add(v)
+        return len(told)
+
+    wait_until(lambda: told_by_now() >= 2000 - 256, "all but 256 of 2000 to be told")
+    for uid, gid in ((BOB, None), (ADMIN.pw_uid, ADMIN.pw_gid), (0, 0)):
+        with connect(uid, gid) as v:
+            ok(v.call("Stats")["connections"] <= 400)
+    e = error(connect(ALICE).receive)
+    like(e.params["reason"], "max_connections_per_user is 256")
+    # and the rest of the places, by others: those kept for administrators and root are still there
+    more = [connect(61100 + n // 200) for n in range(400)]
+    e = error(more[-1].receive)
+    like(e.params["reason"], r"max_connections is 400")
+    with connect(ADMIN.pw_uid, ADMIN.pw_gid) as v:
+        ok("pid" in v.call("Stats"))
+    admins = [connect(ADMIN.pw_uid, ADMIN.pw_gid) for _ in range(20)]
+    like(error(admins[-1].receive).params["reason"], "max_connections is 400")
+    with connect(0) as v:
+        ok("pid" in v.call("Stats"))
+    ok(len(d.log_text()) < 200_000, "the log is bounded")
+    for v in held + more + admins:
+        v.close()
+    wait_until(lambda: root.call("Stats")["connections"] <= 5, "them to be gone")
+    is_(submit(alice, "true")["uid"], ALICE)
+
+
+@case("after a restart of ctxd rights are as before")
+def _():
+    id = submit(alice, "sleep", "1000")["id"]
+    d.kill9()
+    d.start()
+    with connect(BOB) as b, connect(ALICE) as a:
+        is_(error(b.call, "Cancel", id=id).short, "NotPermitted")
+        wait_until(lambda: a.call("Get", id=id)["job"]["pid"], "the job to be found again")
+        a.call("Cancel", id=id)
+        is_(a.call("Wait", ids=[id])["jobs"][0]["state"], "canceled")
+
+
+@case("user mode serves its user and root, and tells others so")
+def _():
+    own = Daemon()
+    os.chmod(own.dir, 0o755)
+    os.chmod(own.sock, 0o666)
+    v = connect(BOB, daemon=own)
+    e = error(v.call, "Stats")
+    is_(e.short, "NotPermitted")
+    like(e.params["reason"], "uid 0 only")
+    ok(v.closed())
+    v = connect(BOB, daemon=own)
+    v.send("Submit", {"argv": ["touch", own.dir + "/bob"]}, oneway=True)
+    try:
+        v.receive()
+    except (VarlinkError, VarlinkClosed):
+        pass
+    with connect(0, daemon=own) as v:
+        is_(v.call("List")["jobs"], [])
+        ok("pid" in v.call("Stats"))
+
+
+main()

@@ -1,0 +1,404 @@
+#!/usr/bin/python3
+"""Deadlines: every rule, what is asked and granted, extending, and that they hold across reloads and deaths."""
+import datetime
+import os
+import signal
+import sqlite3
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+from apitest import *  # noqa: E402,F403
+
+CONF = """[limits]
+running = {running}
+[deadline]
+timeout = {timeout}
+max_timeout = {most}
+grace = 400ms
+[class short]
+timeout = 20m
+max_timeout = 30m
+[class long]
+max_timeout = 100h
+[class defaultless]
+max_timeout = 5m
+[class even]
+max_timeout = 2h
+"""
+INT_MAX = 2**63 - 1
+MIN, HOUR = 60 * S, 3600 * S
+
+
+def conf(running=64, timeout="10m", most="2h"):
+    return CONF.format(running=running, timeout=timeout, most=most)
+
+
+d = ApiDaemon(conf=conf())
+
+
+def reload(**kw):
+    d.configure(conf(**kw))
+    return d.call("Reload")["changes"]
+
+
+def running(**params):
+    return d.submit("sleep", "1000", **params)
+
+
+def end(*ids):
+    for i in ids:
+        d.cancel(i, now=True)
+    for i in ids:
+        d.wait_end(i)
+
+
+def rules(want, asked=None, **params):
+    """Submit with PARAMS: WANT is (granted, rule)."""
+    got = d.call("Submit", argv=["sleep", "1000"], **params)
+    j = got["job"]
+    is_((j["timeout_usec"], j["deadline_rule"]), want, str(params))
+    is_(j["timeout_requested_usec"], asked, str(params))
+    span = seconds_between(j["started_at"], j["deadline_at"])
+    ok(abs(span - want[0] / S) < 0.01, f"{params}: {span} s from its start to the deadline")
+    end(j["id"])
+    return j, got["notices"]
+
+
+def when(seconds):
+    """RFC 3339 of the time in so many SECONDS."""
+    t = datetime.datetime.fromtimestamp(time.time() + seconds, datetime.timezone.utc)
+    return t.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+# Granting -------------------------------------------------------------------------------------------------------------
+
+
+@case("default, requested, class_default")
+def _():
+    rules((10 * MIN, "default"))
+    rules((10 * MIN, "default"), **{"class": "default"})
+    rules((MIN, "requested"), MIN, timeout_usec=MIN)
+    rules((2 * HOUR, "requested"), 2 * HOUR, timeout_usec=2 * HOUR)
+    rules((20 * MIN, "class_default"), **{"class": "short"})
+    rules((25 * MIN, "requested"), 25 * MIN, timeout_usec=25 * MIN, **{"class": "short"})
+
+
+@case("class_max and global_max: what was asked is kept beside what was granted, and said")
+def _():
+    _, notices = rules((2 * HOUR, "global_max"), 3 * HOUR, timeout_usec=3 * HOUR)
+    is_(len(notices), 1)
+    like(notices[0], r"timeout.*3h.*2h.*global_max")
+    _, notices = rules((30 * MIN, "class_max"), 1 * HOUR, timeout_usec=1 * HOUR, **{"class": "short"})
+    like(notices[0], r"timeout.*1h.*30m.*class_max")
+    rules((10 * MIN, "default"), **{"class": "long"})
+    rules((2 * HOUR, "global_max"), 50 * HOUR, timeout_usec=50 * HOUR, **{"class": "long"})
+    rules((5 * MIN, "class_max"), **{"class": "defaultless"})  # the common default is over its maximum
+    rules((2 * HOUR, "class_max"), 5 * HOUR, timeout_usec=5 * HOUR, **{"class": "even"})
+
+
+@case("`max` is the maximum, and no surprise")
+def _():
+    _, notices = rules((2 * HOUR, "global_max"), INT_MAX, timeout_usec=INT_MAX)
+    is_(notices, [])
+    rules((30 * MIN, "class_max"), INT_MAX, timeout_usec=INT_MAX, **{"class": "short"})
+    r = d.ctl("submit", "-t", "max", "sleep", "1000")
+    is_((r.code, r.err), (0, ""))
+    j = d.job(int(r.out))
+    is_((j["timeout_usec"], j["deadline_rule"]), (2 * HOUR, "global_max"))
+    end(j["id"])
+
+
+@case("absolute: the earlier of both, exactly as asked")
+def _():
+    at = when(100.123456)
+    j = running(deadline_at=at)
+    is_((j["deadline_at"], j["deadline_rule"]), (at, "absolute"))
+    ok(95 * S < j["timeout_usec"] <= 100123456, str(j["timeout_usec"]))
+    end(j["id"])
+    j = running(deadline_at=when(100), timeout_usec=50 * S)
+    is_((j["timeout_usec"], j["deadline_rule"]), (50 * S, "requested"))
+    end(j["id"])
+    j = running(deadline_at=when(50), timeout_usec=100 * S)
+    is_(j["deadline_rule"], "absolute")
+    is_(j["timeout_requested_usec"], 100 * S)
+    end(j["id"])
+    j = running(deadline_at=when(86400))
+    is_((j["timeout_usec"], j["deadline_rule"]), (10 * MIN, "default"), "an absolute one that is later than the default")
+    end(j["id"])
+    j = running(deadline_at=when(86400), timeout_usec=INT_MAX)
+    is_((j["timeout_usec"], j["deadline_rule"]), (2 * HOUR, "global_max"))
+    end(j["id"])
+    for text in ("now+2m", "@%d" % (time.time() + 120), "2m"):
+        try:
+            j = running(deadline_at=text)
+            is_(j["deadline_rule"], "absolute", text)
+            ok(117 < seconds_between(j["submitted_at"], j["deadline_at"]) <= 120.1, text)
+            end(j["id"])
+        except VarlinkError as e:
+            is_((text, e.params.get("field")), ("2m", "deadline_at"), "a span is no time")
+
+
+@case("CTX_DEADLINE and CTX_DEADLINE_EPOCH are the record's deadline")
+def _():
+    for params in ({}, {"timeout_usec": 12345678}, {"deadline_at": when(77.5)}, {"class": "short", "timeout_usec": INT_MAX}):
+        j = d.submit(sh='echo "$CTX_DEADLINE $CTX_DEADLINE_EPOCH"', **params)
+        j = d.wait_end(j["id"])
+        text, epoch = d.output(j["id"]).decode().split()
+        is_(text, j["deadline_at"], str(params))
+        at = datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+        is_(int(epoch), int(at), str(params))
+
+
+@case("it is granted at the start: what queues has none yet, and gets what the configuration says then")
+def _():
+    reload(running=1)
+    first = running()
+    j = running()
+    is_((j["state"], j["deadline_at"], j["timeout_usec"], j["deadline_rule"]), ("queued", None, 10 * MIN, "default"))
+    k = running(timeout_usec=90 * MIN, **{"class": "default"})
+    is_((k["timeout_usec"], k["deadline_rule"]), (90 * MIN, "requested"))
+    before = d.job(first["id"])
+    is_(sorted(c["key"] for c in reload(running=64, timeout="7m", most="1h")), ["max_timeout", "running", "timeout"])
+    j = d.wait_started(j["id"])
+    is_((j["timeout_usec"], j["deadline_rule"]), (7 * MIN, "default"))
+    k = d.wait_started(k["id"])
+    is_((k["timeout_usec"], k["deadline_rule"], k["timeout_requested_usec"]), (60 * MIN, "global_max", 90 * MIN))
+    after = d.job(first["id"])
+    is_((after["deadline_at"], after["timeout_usec"]), (before["deadline_at"], before["timeout_usec"]), "what runs is left alone")
+    end(first["id"], j["id"], k["id"])
+    reload()
+
+
+@case("a timeout counts from the start, an absolute deadline does not")
+def _():
+    reload(running=1)
+    first = running(timeout_usec=1200000)
+    j = d.submit(sh="sleep 0.3; echo done", timeout_usec=S)
+    k = d.submit("sleep", "1000", deadline_at=when(2.2))
+    is_(d.wait_end(first["id"])["state"], "deadline_exceeded")
+    is_(d.wait_end(j["id"])["state"], "succeeded")
+    k = d.wait_end(k["id"])
+    is_((k["state"], k["deadline_rule"]), ("deadline_exceeded", "absolute"))
+    ok(k["started_at"] is not None, "it had begun")
+    ok(-0.1 < seconds_between(k["deadline_at"], k["ended_at"]) < 3)
+    reload()
+
+
+# Meeting it -----------------------------------------------------------------------------------------------------------
+
+
+@case("TERM comes at the deadline: not before, and not much later")
+def _():
+    mark = os.path.join(d.dir, "term")
+    j = d.submit("python3", "-c", "import signal, sys, time\ndef term(*a):\n  open(sys.argv[1], 'w').write(repr(time.time()))\n"
+                 "  sys.exit(5)\nsignal.signal(15, term)\nwhile True: signal.pause()", mark, timeout_usec=2 * S)
+    j = d.wait_end(j["id"])
+    is_((j["state"], j["exit_code"], j["err"], j["cause_code"]),
+        ("deadline_exceeded", 5, "context deadline exceeded", "deadline"))
+    like(j["cause"], r"after 2s|after 1s999")
+    at = datetime.datetime.fromisoformat(j["deadline_at"].replace("Z", "+00:00")).timestamp()
+    late = float(read_file(mark)) - at
+    diag(f"TERM {late * 1000:.1f} ms after the deadline")
+    ok(-0.05 <= late < 1.5, f"{late} s late")
+
+
+@case("a job that ends in time has no more to do with its deadline")
+def _():
+    j = d.wait_end(d.submit("true", timeout_usec=300000)["id"])
+    is_((j["state"], j["err"], j["cause"]), ("succeeded", None, None))
+    one = d.submit("sleep", "1000", timeout_usec=900000)
+    is_(d.wait_end(one["id"])["state"], "deadline_exceeded")
+    is_(d.job(j["id"]), j, "past it, the record is the same")
+
+
+@case("every edge on the way is on record")
+def _():
+    j = d.submit(sh="trap '' TERM; while :; do sleep 1; done", timeout_usec=S)
+    j = d.wait_state(j["id"], "stopping")
+    is_((j["cause_code"], j["err"] in (None, "context deadline exceeded"), j["ended_at"]), ("deadline", True, None))
+    j = d.wait_end(j["id"])
+    is_((j["state"], j["signal"]), ("deadline_exceeded", 9))
+    rows = d.sql(f"SELECT from_state, to_state, cause_code, by_uid FROM job_history WHERE job = {j['id']}")
+    is_(rows, [(None, "running", None, os.getuid()), ("running", "stopping", "deadline", None),
+               ("stopping", "deadline_exceeded", rows[-1][2], None)])
+    ok(rows[-1][2] in (None, "deadline"))
+
+
+@case("canceled while its deadline stops it: deadline_exceeded; and the other way round: canceled")
+def _():
+    sh = "trap '' TERM; echo; while :; do sleep 1; done"
+    j = d.submit(sh=sh, timeout_usec=S, grace_usec=20 * S)
+    d.wait_state(j["id"], "stopping")
+    is_(d.cancel(j["id"], cause="too late")["state"], "stopping")
+    d.cancel(j["id"], cause="now", now=True)
+    j = d.wait_end(j["id"])
+    is_((j["state"], j["cause_code"], j["err"]), ("deadline_exceeded", "deadline", "context deadline exceeded"))
+    unlike(j["cause"], "too late|now")
+    j = d.submit(sh=sh, timeout_usec=2 * S, grace_usec=2500000)
+    wait_until(lambda: d.output(j["id"]), "it to ignore TERM")
+    d.cancel(j["id"], cause="enough")
+    j = d.wait_end(j["id"])
+    is_((j["state"], j["cause_code"], j["err"], j["cause"]), ("canceled", "requested", "context canceled", "enough"))
+    ok(j["ended_at"] > j["deadline_at"], "its deadline had passed meanwhile")
+
+
+@case("at once: a thousandth of a second, and a hundred together")
+def _():
+    ids = [d.submit("sleep", "1000", timeout_usec=1000 + 500 * i)["id"] for i in range(100)]
+    for i in ids:
+        j = d.wait_end(i)
+        is_(j["state"], "deadline_exceeded")
+        ok(j["ended_at"] >= j["deadline_at"], "not before it")
+    is_([i for i in ids if d.job_pids(i)], [])
+
+
+# Extending ------------------------------------------------------------------------------------------------------------
+
+
+@case("by: the deadline moves by that, the rule says so")
+def _():
+    j = running(timeout_usec=MIN)
+    k = d.extend(j["id"], by_usec=MIN)
+    is_(seconds_between(j["deadline_at"], k["deadline_at"]), 60.0)
+    is_((k["deadline_rule"], k["timeout_requested_usec"]), ("extended", MIN))
+    ok(abs(k["timeout_usec"] - 2 * MIN) < 100000, f"granted now: {k['timeout_usec']}")
+    k = d.extend(j["id"], by_usec=1)
+    is_(round(seconds_between(j["deadline_at"], k["deadline_at"]) * S), MIN + 1)
+    is_(d.job(j["id"])["deadline_at"], k["deadline_at"])
+    end(j["id"])
+
+
+@case("to: a time, within what is allowed")
+def _():
+    j = running(timeout_usec=MIN)
+    at = when(300)
+    k = d.extend(j["id"], to=at)
+    ok(abs(seconds_between(at, k["deadline_at"])) < 0.01, f"asked for {at}, got {k['deadline_at']}")
+    k = d.extend(j["id"], to="now+10m")
+    ok(598 < seconds_between(j["submitted_at"], k["deadline_at"]) < 605)
+    end(j["id"])
+
+
+@case("never past the maximum: of the configuration, of the class, and then no more")
+def _():
+    for params, most in (({}, 2 * HOUR), ({"class": "short"}, 30 * MIN), ({"class": "long"}, 2 * HOUR)):
+        j = running(timeout_usec=MIN, **params)
+        for by in ({"by_usec": 50 * HOUR}, {"to": when(50 * 3600)}):
+            e = refused(d.extend, "InvalidArgument", j["id"], **by) if "to" in by else d.extend(j["id"], **by)
+        span = seconds_between(j["started_at"], d.job(j["id"])["deadline_at"])
+        ok(most / S - 0.1 < span < most / S + 0.1, f"{params}: {span} s from the start")
+        is_(e["field"], "to")
+        is_(refused(d.extend, "InvalidArgument", j["id"], by_usec=1)["field"], "by_usec", "it is at its maximum")
+        end(j["id"])
+    # A job that was granted the maximum cannot be extended at all; one with an earlier absolute deadline can.
+    j = running(timeout_usec=INT_MAX)
+    like(refused(d.extend, "InvalidArgument", j["id"], by_usec=S)["reason"], "maximum")
+    k = running(deadline_at=when(60))
+    is_(d.extend(k["id"], by_usec=MIN)["deadline_rule"], "extended")
+    end(j["id"], k["id"])
+
+
+@case("not earlier, not nothing, not both, not after the end, not before the start, not while it stops")
+def _():
+    j = running(timeout_usec=MIN)
+    for params in ({}, {"by_usec": S, "to": when(100)}, {"by_usec": 0}, {"by_usec": -S}, {"to": when(30)}, {"to": j["deadline_at"]},
+                   {"to": "now+20s"}, {"to": when(-5)}, {"to": "junk"}, {"to": ""}):
+        refused(d.extend, "InvalidArgument", j["id"], **params)
+    is_(d.job(j["id"])["deadline_at"], j["deadline_at"])
+    reload(running=1)
+    k = running()
+    is_(k["state"], "queued")
+    like(refused(d.extend, "InvalidArgument", k["id"], by_usec=S)["reason"], "queued")
+    end(k["id"])
+    is_(refused(d.extend, "AlreadyEnded", k["id"], by_usec=S), {"id": k["id"], "state": "canceled"})
+    end(j["id"])
+    is_(refused(d.extend, "AlreadyEnded", j["id"], to=when(500)), {"id": j["id"], "state": "canceled"})
+    j = d.submit(sh="trap '' TERM; echo; while :; do sleep 1; done", grace_usec=50 * S)
+    wait_until(lambda: d.output(j["id"]), "it to ignore TERM")
+    d.cancel(j["id"])
+    like(refused(d.extend, "InvalidArgument", j["id"], by_usec=S)["reason"], "stopp")
+    end(j["id"])
+    is_([d.ctl("extend", "--by", "1m", i).code for i in (j["id"], 10**9)], [1, 3])
+    reload()
+
+
+@case("an extension is kept: the job goes on past its first deadline, and is stopped at the second")
+def _():
+    gate = fifo(d, "g1")
+    j = d.submit(sh=f"read x <{gate}; echo done", timeout_usec=800000)
+    d.extend(j["id"], by_usec=MIN)
+    k = d.submit(sh="while :; do sleep 0.1; done", timeout_usec=800000)
+    k = d.extend(k["id"], by_usec=700000)
+    k = d.wait_end(k["id"])
+    is_((k["state"], k["deadline_rule"]), ("deadline_exceeded", "extended"))
+    like(k["cause"], "extended")
+    ok(k["ended_at"] >= k["deadline_at"])
+    is_(d.job(j["id"])["state"], "running", "past its first one")
+    go(gate)
+    is_(d.wait_end(j["id"])["state"], "succeeded")
+
+
+@case("an extension survives kill -9 of ctxd, before and after the monitor has heard of it")
+def _():
+    gates = fifo(d, "g2"), fifo(d, "g3")
+    j = d.submit(sh=f"read x <{gates[0]}; echo done", timeout_usec=1200000)
+    k = d.submit(sh=f"read x <{gates[1]}; echo done", timeout_usec=2500000)
+    d.wait_started(k["id"])
+    want = d.extend(j["id"], by_usec=MIN)["deadline_at"]
+    other = running(timeout_usec=2600000)
+    d.kill9()
+    # The second one's was committed and never told.
+    db = sqlite3.connect(d.db)
+    db.execute("UPDATE job SET deadline = deadline + 60000000, timeout = timeout + 60000000, deadline_rule = "
+               "(SELECT deadline_rule FROM job WHERE id = ?), deadline_boot_ns = deadline_boot_ns + 60000000000 WHERE id = ?",
+               (j["id"], k["id"]))
+    db.commit()
+    db.close()
+    d.start()
+    is_(d.job(j["id"])["deadline_at"], want)
+    is_(d.job(k["id"])["deadline_rule"], "extended")
+    is_(d.wait_end(other["id"])["state"], "deadline_exceeded", "one that was not extended")
+    is_([d.job(i["id"])["state"] for i in (j, k)], ["running"] * 2)
+    for gate in gates:
+        go(gate)
+    is_([d.wait_end(i["id"])["state"] for i in (j, k)], ["succeeded"] * 2)
+
+
+@case("extending races with the deadline: in time, or refused, or the record says that it came too late")
+def _():
+    seen = {"in time": 0, "refused": 0, "too late": 0}
+    for n in range(120):
+        j = d.submit("sleep", "1000", timeout_usec=1000 + 100 * n)
+        try:
+            k = d.extend(j["id"], by_usec=MIN)
+            is_(k["deadline_rule"], "extended")
+        except VarlinkError as e:
+            ok(e.short in ("AlreadyEnded", "InvalidArgument"), str(e))
+            k = d.wait_end(j["id"])
+            is_((k["state"], k["deadline_rule"], k["deadline_at"]), ("deadline_exceeded", "requested", j["deadline_at"]))
+            seen["refused"] += 1
+            continue
+        d.cancel(j["id"], now=True)
+        k = d.wait_end(j["id"])
+        seen["in time" if k["state"] == "canceled" else "too late"] += 1
+        if k["state"] != "canceled":
+            is_(k["state"], "deadline_exceeded")
+            like(k["cause"], "before the extension")
+    diag(str(seen))
+
+
+@case("a stopped monitor that wakes up late stops its job then")
+def _():
+    j = d.submit("sleep", "1000", timeout_usec=600000)
+    d.wait_started(j["id"])
+    mon = d.monitor_pid(j["id"])
+    os.kill(mon, signal.SIGSTOP)
+    one = d.submit("sleep", "1000", timeout_usec=900000)
+    is_(d.wait_end(one["id"])["state"], "deadline_exceeded")
+    is_(d.job(j["id"])["state"], "running")
+    os.kill(mon, signal.SIGCONT)
+    is_(d.wait_end(j["id"])["state"], "deadline_exceeded")
+
+
+main()

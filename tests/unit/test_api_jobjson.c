@@ -1,0 +1,195 @@
+/* test_api_jobjson.c - a job on the wire: every member of the interface, in JSON that a parser
+ * takes. */
+#include <jansson.h>
+
+#include "api/errors.h"
+#include "api/idl.h"
+#include "api/jobjson.h"
+#include "base/buf.h"
+#include "base/jw.h"
+#include "base/mem.h"
+#include "core/job.h"
+#include "engine/engine.h"
+#include "tap.h"
+
+static struct job *
+example(void)
+{
+	struct job *j = job_new();
+
+	need(j != NULL);
+	j->id = 42;
+	j->state = JOB_RUNNING;
+	j->uid = 1000;
+	j->gid = 1001;
+	j->umask = 022;
+	j->submitted_us = INT64_C(1700000000123456);
+	j->deadline_rule = RULE_DEFAULT;
+	j->stop_signal = 15;
+	j->grace_us = 10000000;
+	need(job_set(&j->class_name, "default") == 0 && job_set(&j->cwd, "/srv") == 0);
+	need(strv_add(&j->argv, "echo") == 0 && strv_add(&j->argv, "a b") == 0 &&
+	     strv_add(&j->argv, "") == 0);
+	return j;
+}
+
+static json_t *
+render(void (*put)(struct jw *j, const char *key, const struct job *job), const struct job *job)
+{
+	struct buf b = {0};
+	struct jw j;
+	json_t *v;
+
+	jw_init(&j, &b);
+	put(&j, NULL, job);
+	need(b.failed == 0);
+	v = json_loadb(buf_head(&b), buf_len(&b), 0, NULL);
+	buf_done(&b);
+	need(v != NULL);
+	return v;
+}
+
+/* Members of `type NAME (` in the interface, each at the start of a line. */
+static size_t
+count_members(const char *type, json_t *v)
+{
+	char head[32];
+	const char *p;
+	size_t n = 0;
+
+	(void)snprintf(head, sizeof(head), "type %s (\n", type);
+	p = strstr(idl_text, head);
+	need(p != NULL);
+	for (p += strlen(head); *p != ')'; p = strchr(p, '\n') + 1) {
+		char name[64];
+
+		need(sscanf(p, " %63[a-z_]:", name) == 1);
+		if (!json_object_get(v, name)) {
+			ok(!"a member is missing");
+			printf("# %s.%s\n", type, name);
+		}
+		n++;
+	}
+	return n;
+}
+
+TEST(every_member_of_Job_is_there_and_no_other)
+{
+	_cleanup_(job_freep) struct job *j = example();
+	json_t *v = render(jobjson_job, j);
+
+	is_int(json_object_size(v), count_members("Job", v));
+	json_decref(v);
+}
+
+TEST(every_member_of_Summary_is_there_and_no_other)
+{
+	_cleanup_(job_freep) struct job *j = example();
+	json_t *v = render(jobjson_summary, j);
+
+	is_int(json_object_size(v), count_members("Summary", v));
+	is_str(json_string_value(json_object_get(v, "command")), "echo 'a b' ''");
+	json_decref(v);
+}
+
+TEST(unset_is_null_and_lists_are_empty)
+{
+	_cleanup_(job_freep) struct job *j = example();
+	json_t *v = render(jobjson_job, j);
+	static const char *const nulls[] = {
+		"name",       "key",      "user",       "parent",      "traceparent",
+		"started_at", "ended_at", "pid",        "exit_code",   "signal",
+		"leftovers",  "err",      "cause",      "cause_code",  "known_by",
+		"progress",   "usage",    "resolution", "waiting_for", "timeout_usec",
+		"deadline_at"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(nulls); i++)
+		ok(json_is_null(json_object_get(v, nulls[i])));
+	is_int(json_array_size(json_object_get(v, "inherit")), 0);
+	ok(json_is_object(json_object_get(v, "values")));
+	is_str(json_string_value(json_object_get(v, "submitted_at")),
+	       "2023-11-14T22:13:20.123456Z");
+	is_str(json_string_value(json_object_get(v, "stop_signal")), "TERM");
+	json_decref(v);
+}
+
+TEST(the_end_is_told)
+{
+	_cleanup_(job_freep) struct job *j = example();
+	json_t *v;
+
+	j->state = JOB_FAILED;
+	j->has_exit_code = true;
+	j->exit_code = 7;
+	j->cause_code = CAUSE_EXIT;
+	j->known_by = KNOWN_BY_MONITOR;
+	j->has_usage = true;
+	j->user_us = 5;
+	j->inherit = INHERIT_CANCEL | INHERIT_VALUES;
+	v = render(jobjson_job, j);
+	is_int(json_integer_value(json_object_get(v, "exit_code")), 7);
+	is_str(json_string_value(json_object_get(v, "cause_code")), "exit");
+	is_str(json_string_value(json_object_get(v, "known_by")), "monitor");
+	is_int(json_integer_value(json_object_get(json_object_get(v, "usage"), "user_usec")), 5);
+	is_str(json_string_value(json_array_get(json_object_get(v, "inherit"), 0)), "values");
+	is_str(json_string_value(json_array_get(json_object_get(v, "inherit"), 1)), "cancel");
+	json_decref(v);
+}
+
+TEST(a_long_command_is_cut_at_a_character)
+{
+	_cleanup_(job_freep) struct job *j = example();
+	static char huge[100000];
+	const char *c;
+	json_t *v;
+
+	for (size_t i = 0; i + 2 < sizeof(huge); i += 2)
+		memcpy(huge + i, "\xc3\xa4", 2);
+	need(strv_add(&j->argv, huge) == 0);
+	v = render(jobjson_summary, j);
+	c = json_string_value(json_object_get(v, "command"));
+	need(c != NULL);
+	ok(strlen(c) <= 200 && strlen(c) > 190);
+	is_str(c + strlen(c) - 3, "\xe2\x80\xa6");
+	json_decref(v);
+}
+
+static json_t *
+error_of(const struct refusal *r)
+{
+	struct buf b = {0};
+	json_t *v;
+
+	errors_write(&b, r);
+	need(b.failed == 0 && buf_len(&b) > 0 && buf_head(&b)[buf_len(&b) - 1] == '\0');
+	v = json_loads(buf_head(&b), 0, NULL);
+	buf_done(&b);
+	need(v != NULL);
+	return v;
+}
+
+TEST(each_refusal_is_an_error_with_the_members_of_the_interface)
+{
+	for (int k = REFUSAL_NO_SUCH_JOB; k <= REFUSAL_NOT_READY; k++) {
+		struct refusal r = {.id = 7, .limit = 3, .state = JOB_FAILED};
+		const char *name, *p;
+		char head[64], text[400];
+		json_t *v, *params;
+		size_t n = 0;
+
+		(void)refusal_set(&r, (enum refusal_kind)k, "field\n", "because");
+		v = error_of(&r);
+		name = json_string_value(json_object_get(v, "error"));
+		need(name && strncmp(name, "io.ctxd.", 8) == 0);
+		is_str(errors_name(&r), name + 8);
+		(void)snprintf(head, sizeof(head), "\nerror %s (", name + 8);
+		p = strstr(idl_text, head);
+		need(p != NULL);
+		params = json_object_get(v, "parameters");
+		for (p += strlen(head); *p != ')'; p++)
+			n += *p == ':';
+		is_int(json_object_size(params), n);
+		ok(!strchr(errors_text(&r, text, sizeof(text)), '\n'));
+		json_decref(v);
+	}
+}

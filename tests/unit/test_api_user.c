@@ -1,0 +1,220 @@
+/* test_api_user.c - names of uids: asked of a child, with a time limit, cached, bounded. The child
+ * is a script here. */
+#include <ev.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "api/user.h"
+#include "base/mem.h"
+#include "tap.h"
+
+static char dir[] = "/tmp/ctx-u.XXXXXX";
+static char program[64];
+static int told;
+
+static void
+remove_all(void)
+{
+	(void)unlink(program);
+	(void)rmdir(dir);
+}
+
+static void
+script(const char *body)
+{
+	FILE *f;
+
+	if (!program[0]) {
+		need(mkdtemp(dir) != NULL);
+		(void)snprintf(program, sizeof(program), "%s/lookup", dir);
+		(void)atexit(remove_all);
+	}
+	(void)unlink(program);
+	f = fopen(program, "we");
+	need(f != NULL);
+	need(fprintf(f, "#!/bin/sh\n%s\n", body) > 0);
+	need(fchmod(fileno(f), 0700) == 0 && fclose(f) == 0);
+}
+
+static struct user_table *
+table(const char *body)
+{
+	struct user_table *t = NULL;
+
+	script(body);
+	need(user_table_new(ev_default_loop(0), program, &t) == 0);
+	return t;
+}
+
+static void
+on_ready(struct user_wait *w)
+{
+	(void)w;
+	told++;
+}
+
+/* Run the loop until N were told. */
+static void
+run_until(int n)
+{
+	struct mono end = mono_add(mono_now(), dur_sec(20));
+
+	while (told < n && mono_now().ns < end.ns)
+		ev_run(ev_default_loop(0), EVRUN_ONCE);
+	is_int(told, n);
+}
+
+/* Ask for U and wait; true if the answer was there at once. */
+static bool
+ask(struct user *u)
+{
+	struct user_wait w = {.on_ready = on_ready};
+
+	list_init(&w.link);
+	told = 0;
+	if (user_names(u, &w))
+		return true;
+	run_until(1);
+	return false;
+}
+
+TEST(the_answer_is_split_and_cached)
+{
+	struct user_table *t =
+		table("[ \"$1\" = --lookup-uid ] && printf 'u%s\\0/home/u\\0/bin/sh\\0' \"$2\"");
+	struct user *u = user_get(t, 1234);
+
+	ok(!ask(u));
+	is_str(u->name, "u1234");
+	is_str(u->home, "/home/u");
+	is_str(u->shell, "/bin/sh");
+	ok(ask(u));
+	(void)user_put(u);
+	u = user_get(t, 1234);
+	ok(ask(u));
+	(void)user_put(u);
+	(void)user_table_free(t);
+}
+
+TEST(whatever_else_is_said_means_not_known)
+{
+	static const char *const bodies[] = {
+		"exit 1",
+		"printf 'u\\0/home\\0'",
+		"printf 'u\\0/home\\0/bin/sh'",
+		"printf 'u\\0/home\\0/bin/sh\\0more'",
+		"printf '\\377\\0/home\\0/bin/sh\\0'",
+		"head -c 100000 /dev/zero | tr '\\0' x",
+		"kill -9 $$",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
+		struct user_table *t = table(bodies[i]);
+		struct user *u = user_get(t, 7);
+
+		ok(!ask(u));
+		ok(!u->name && !u->home && !u->shell);
+		ok(ask(u)); /* that is kept as well, for a while */
+		(void)user_put(u);
+		(void)user_table_free(t);
+	}
+}
+
+TEST(a_child_that_hangs_is_given_up)
+{
+	struct user_table *t = table("exec tail -f /dev/null");
+	struct user *u = user_get(t, 7);
+	struct mono before = mono_now();
+
+	ok(!ask(u));
+	ok(!u->name);
+	ok(mono_diff(mono_now(), before).ns < dur_sec(10).ns);
+	(void)user_put(u);
+	(void)user_table_free(t);
+}
+
+TEST(a_program_that_is_not_there_is_an_answer_too)
+{
+	struct user_table *t = NULL;
+	struct user *u;
+
+	need(user_table_new(ev_default_loop(0), "/nonexistent/program", &t) == 0);
+	u = user_get(t, 7);
+	ok(!ask(u));
+	ok(!u->name);
+	(void)user_put(u);
+	(void)user_table_free(t);
+}
+
+TEST(many_at_once_are_answered_and_one_child_serves_all_who_ask_for_one)
+{
+	struct user_table *t = table("printf 'u%s\\0\\0\\0' \"$2\"");
+	struct user_wait w[40] = {0};
+	struct user *u[40];
+
+	told = 0;
+	for (uint32_t i = 0; i < 40; i++) {
+		u[i] = user_get(t, i / 2);
+		list_init(&w[i].link);
+		w[i].on_ready = on_ready;
+		ok(!user_names(u[i], &w[i]));
+	}
+	run_until(40);
+	is_int(user_table_size(t), 20);
+	is_str(u[39]->name, "u19");
+	ok(!u[39]->home);
+	for (int i = 0; i < 40; i++)
+		(void)user_put(u[i]);
+	(void)user_table_free(t);
+}
+
+TEST(freed_in_the_middle)
+{
+	struct user_table *t = table("exec tail -f /dev/null");
+	struct user *u = user_get(t, 1);
+	struct user_wait w = {.on_ready = on_ready};
+
+	list_init(&w.link);
+	ok(!user_names(u, &w));
+	ev_run(ev_default_loop(0), EVRUN_NOWAIT);
+	list_unlink(&w.link);
+	(void)user_put(u);
+	(void)user_table_free(t);
+}
+
+TEST(the_table_is_bounded)
+{
+	struct user_table *t = table("exit 1");
+
+	for (uint32_t i = 0; i < 5000; i++)
+		(void)user_put(user_get(t, i));
+	is_int(user_table_size(t), USER_CACHE_MAX);
+	(void)user_table_free(t);
+}
+
+static int
+child_status(char *number)
+{
+	char name[] = "ctxd", option[] = "--lookup-uid", *argv[] = {name, option, number, NULL};
+	int status = -1;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+		_exit(null < 0 || dup2(null, 1) < 0 ? 99 : user_lookup_main(3, argv));
+	}
+	need(pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+TEST(the_child_itself)
+{
+	char root[] = "0", nobody[] = "4000000000", bad[] = "-1", text[] = "root";
+
+	is_int(child_status(root), 0);
+	is_int(child_status(nobody), 1);
+	is_int(child_status(bad), 2);
+	is_int(child_status(text), 2);
+}
