@@ -33,7 +33,7 @@ SQLITE_LIBS := $(shell $(PKGCONFIG) --libs sqlite3 2>/dev/null || echo -lsqlite3
 INIH_LIBS := $(shell $(PKGCONFIG) --libs inih 2>/dev/null || echo -linih)
 override CPPFLAGS += $(JANSSON_CFLAGS)
 
-LAYERS := lib/base lib/record lib/varlink lib/client daemon/core daemon/store daemon/exec daemon/engine daemon/api
+LAYERS := lib/base lib/trace lib/record lib/varlink lib/client daemon/core daemon/store daemon/exec daemon/engine daemon/api
 objs = $(patsubst %.c,$(B)/%.o,$(sort $(wildcard $(1)/*.c)))
 lib = $(foreach l,$(1),$(B)/lib$(notdir $(l)).a)
 
@@ -44,7 +44,7 @@ MANPAGES := $(wildcard man/*.[1-8])
 all: $(PROGRAMS)
 
 # The notify and socket activation protocols are spoken directly: two variables and a datagram need no library.
-$(B)/ctxd: $(call objs,daemon) $(call lib,api engine exec store core varlink record base)
+$(B)/ctxd: $(call objs,daemon) $(call lib,api engine exec store core varlink record trace base)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(EV_LIBS) $(SQLITE_LIBS) $(INIH_LIBS) $(JANSSON_LIBS)
 $(B)/ctxctl: $(call objs,cli) $(call lib,client varlink base)
 	$(CC) $(CFLAGS) $(LDFLAGS) $(STATIC) -o $@ $^ $(JANSSON_LIBS)
@@ -66,7 +66,7 @@ $(B)/%.o: %.c
 # The configuration is of the daemon itself, not of a layer.
 CONFIG_OBJS := $(filter $(B)/daemon/config%.o $(B)/daemon/names.o,$(call objs,daemon))
 # Unit tests see a module through its public header and link whatever layers there are.
-$(B)/tests/unit/%: tests/unit/%.c tests/unit/tap.h $(CONFIG_OBJS) $(call lib,api engine exec store core client varlink record base)
+$(B)/tests/unit/%: tests/unit/%.c tests/unit/tap.h $(CONFIG_OBJS) $(call lib,api engine exec store core client varlink record trace base)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) $(LDFLAGS) -MMD -MP -o $@ $< $(filter %.o,$^) $(filter %.a,$^) \
 		$(EV_LIBS) $(SQLITE_LIBS) $(INIH_LIBS) $(JANSSON_LIBS)

@@ -101,7 +101,7 @@ static int
 logs_open(struct logs_op *l, struct refusal *r)
 {
 	_cleanup_(job_freep) struct job *job = NULL;
-	int e = engine_output(l->engine, conn_who(l->op.conn), l->id, &job, &l->fd, r);
+	int e = engine_output(l->engine, conn_who(l->op.conn), l->id, false, &job, &l->fd, r);
 
 	if (e != 0)
 		return e;

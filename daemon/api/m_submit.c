@@ -181,7 +181,8 @@ submit(struct call *c, const struct submit_args *s, struct submit_op **op)
 {
 	_cleanup_(job_freep) struct job *job = NULL;
 	struct notices n = {.n = 0};
-	int r = engine_submit(c->engine, c->who, s, &job, &n, &c->refusal);
+	bool created;
+	int r = engine_submit(c->engine, c->who, s, &job, &created, &n, &c->refusal);
 
 	if (r != 0)
 		return r;
@@ -214,9 +215,10 @@ m_submit_submit(struct call *c, void *args)
 	if (r == 0)
 		r = take_deadline(c, a, &s);
 	if (r == 0)
-		r = take_inherit(c, &a->inherit, &s.inherit);
+		r = take_inherit(c, &a->inherit, &s.context.inherit);
+	s.bound = s.context.inherit & INHERIT_CANCEL;
 	if (r == 0 && c->more) {
-		op = submit_op_new(c->engine, s.inherit & INHERIT_CANCEL);
+		op = submit_op_new(c->engine, s.bound);
 		r = op ? 0 : -ENOMEM;
 	}
 	return r ? r : submit(c, &s, &op);

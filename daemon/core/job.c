@@ -10,7 +10,7 @@
 /* The daemon's states end at JOB_STATE_MAX; masks of states are uint32_t. */
 #define JOB_STATE(id, name, number, ended, next)                                                   \
 	_Static_assert((number) > 0 && (number) <= JOB_STATE_MAX, name);                           \
-	_Static_assert(((next) == 0) == (ended), name ": an ended state has no next one");
+	_Static_assert((ended) == ((number) > JOB_OPEN), name ": numbers beyond open are over");
 #include "core/job_state.def"
 #undef JOB_STATE
 _Static_assert(JOB_STATE_MAX < 32, "masks of states");
@@ -53,6 +53,10 @@ job_free(struct job *j)
 	free(j->shell);
 	strv_done(&j->argv);
 	free(j->cwd);
+	strv_done(&j->values);
+	free(j->tracestate);
+	free(j->baggage);
+	free(j->progress_text);
 	free(j->cause);
 	free(j->resolution_as);
 	free(j->resolution_note);
@@ -71,7 +75,8 @@ job_copy(const struct job *j)
 	/* Nothing of the original may be freed with a half-made copy. */
 	c->name = c->class_name = c->key = c->user = c->home = c->shell = c->cwd = c->cause = NULL;
 	c->resolution_as = c->resolution_note = NULL;
-	c->argv = (struct strv){0};
+	c->tracestate = c->baggage = c->progress_text = NULL;
+	c->argv = c->values = (struct strv){0};
 	c->groups = NULL;
 	if (j->n_groups > 0) {
 		c->groups = calloc(j->n_groups, sizeof(*c->groups));
@@ -79,7 +84,9 @@ job_copy(const struct job *j)
 			return NULL;
 		memcpy(c->groups, j->groups, j->n_groups * sizeof(*c->groups));
 	}
-	if (strv_copy(&c->argv, &j->argv) < 0 || job_set(&c->name, j->name) < 0 ||
+	if (strv_copy(&c->argv, &j->argv) < 0 || strv_copy(&c->values, &j->values) < 0 ||
+	    job_set(&c->tracestate, j->tracestate) < 0 || job_set(&c->baggage, j->baggage) < 0 ||
+	    job_set(&c->progress_text, j->progress_text) < 0 || job_set(&c->name, j->name) < 0 ||
 	    job_set(&c->class_name, j->class_name) < 0 || job_set(&c->key, j->key) < 0 ||
 	    job_set(&c->user, j->user) < 0 || job_set(&c->home, j->home) < 0 ||
 	    job_set(&c->shell, j->shell) < 0 || job_set(&c->cwd, j->cwd) < 0 ||
@@ -192,6 +199,7 @@ stopping_err(enum cause_code c)
 	case CAUSE_PARENT:
 	case CAUSE_SCOPE_CLOSED:
 	case CAUSE_SHUTDOWN:
+	case CAUSE_WATCHDOG:
 		return "context canceled";
 	case CAUSE_DEADLINE:
 	case CAUSE_PARENT_DEADLINE:
@@ -201,7 +209,6 @@ stopping_err(enum cause_code c)
 	case CAUSE_SIGNAL:
 	case CAUSE_EXEC:
 	case CAUSE_OOM:
-	case CAUSE_WATCHDOG:
 	case CAUSE_DEPENDENCY:
 	case CAUSE_MONITOR_LOST:
 	case CAUSE_EVIDENCE_LOST:
@@ -216,6 +223,7 @@ job_err(const struct job *j)
 {
 	switch (j->state) {
 	case JOB_CANCELED:
+	case JOB_CLOSED: /* as Go's cancel function leaves it */
 		return "context canceled";
 	case JOB_DEADLINE_EXCEEDED:
 		return "context deadline exceeded";
@@ -226,6 +234,7 @@ job_err(const struct job *j)
 	case JOB_SUCCEEDED:
 	case JOB_FAILED:
 	case JOB_INTERRUPTED:
+	case JOB_OPEN:
 		break;
 	}
 	return NULL;
@@ -235,4 +244,10 @@ bool
 job_half_processed(const struct job *j)
 {
 	return j->state == JOB_INTERRUPTED && !j->resolution_as;
+}
+
+bool
+job_key_is_hidden(const char *key)
+{
+	return key && key[0] == '~';
 }

@@ -9,12 +9,13 @@
 
 #include "base/clock.h"
 #include "base/strv.h"
+#include "trace/trace.h"
 
 enum job_state {
 #define JOB_STATE(id, name, number, ended, next) JOB_##id = (number),
 #include "core/job_state.def"
 #undef JOB_STATE
-	JOB_STATE_MAX = 8
+	JOB_STATE_MAX = 10
 };
 enum job_kind { JOB_KIND_JOB = 1, JOB_KIND_SCOPE = 2 };
 enum cause_code {
@@ -50,12 +51,29 @@ struct job {
 	struct strv argv;
 	char *cwd;
 	uint32_t umask;
-	uint32_t inherit; /* INHERIT_* */
 	int32_t priority; /* larger first */
+	bool split_output;
+	bool has_stdin;
+	uint64_t stdin_bytes,
+		stdin_hash; /* of what was spooled; a hash to compare with, not to trust */
+
+	/* The context. */
+	uint64_t parent;    /* 0: none */
+	uint32_t inherit;   /* INHERIT_*: what it takes from the parent, or from its client */
+	bool bound;         /* ends with the connection of its client */
+	struct strv values; /* NAME=VALUE sorted by name, inherited ones included */
+	struct trace_context trace; /* of this context: trace id, its own span, flags */
+	bool has_parent_span;
+	uint8_t parent_span[8];
+	char *tracestate, *baggage;
+	int64_t inherited_us; /* wall: an inherited deadline as it was at submission; 0: none */
 
 	/* Asked; 0 = not asked. */
 	int64_t timeout_requested_us;
 	int64_t deadline_requested_us; /* wall */
+	int64_t warn_us; /* before the deadline, WARN_SIGNAL goes to the main process */
+	int32_t warn_signal;
+	int64_t watchdog_us; /* longest silence */
 
 	/* Granted: at acceptance, again at each start with the configuration then in force. */
 	int64_t timeout_us;
@@ -76,6 +94,13 @@ struct job {
 
 	int64_t submitted_us, started_us, ended_us;
 
+	/* What the job said of itself, in this attempt. */
+	int64_t progress_us; /* when; 0: nothing */
+	bool has_percent;
+	double percent; /* 0..100 */
+	char *progress_text;
+	int64_t ready_us; /* READY=1 */
+
 	/* The end; meaningful in an ended state, cause also while stopping. */
 	bool has_exit_code;
 	int32_t exit_code;
@@ -88,6 +113,7 @@ struct job {
 	enum known_by known_by;
 	int32_t exec_errno; /* 0: executed */
 
+	uint64_t err_bytes, err_dropped; /* of the file of stderr, with split_output */
 	uint64_t out_bytes, out_dropped; /* of the last attempt; live ones are asked of the file */
 	bool has_usage;
 	uint64_t user_us, system_us, max_rss_bytes;
@@ -121,6 +147,8 @@ const char *job_rule_name(enum deadline_rule r);
 const char *job_known_by_name(enum known_by k); /* NULL for NONE */
 /* "context canceled", "context deadline exceeded", or NULL: as Go's ctx.Err(). */
 const char *job_err(const struct job *j);
+/* A key that its client made for one call: shown to nobody. */
+bool job_key_is_hidden(const char *key);
 /* Interrupted and nobody has resolved it. */
 bool job_half_processed(const struct job *j);
 

@@ -57,7 +57,17 @@ struct requester { /* who asks; lives in the connection */
 	const char *user, *home, *shell; /* borrowed; NULL if the name service did not say */
 };
 
+/* What a new context takes from its parent, and what it brings. */
+struct context_args { /* all borrowed; 0 or NULL = not given */
+	uint64_t parent;
+	bool has_inherit;   /* else: values and trace of the parent */
+	uint32_t inherit;   /* INHERIT_* */
+	struct strv values; /* NAME=VALUE: beside, or instead of, the inherited ones */
+	const char *traceparent, *tracestate, *baggage;
+};
+enum if_exists { IF_EXISTS_RETURN = 0, IF_EXISTS_RETRY, IF_EXISTS_FAIL };
 struct submit_args { /* all borrowed; 0 or NULL = not given */
+	struct context_args context;
 	struct strv argv;
 	const char *name, *class_name, *cwd;
 	struct strv env; /* NAME=VALUE */
@@ -68,7 +78,20 @@ struct submit_args { /* all borrowed; 0 or NULL = not given */
 	int64_t deadline_us; /* wall */
 	int64_t grace_us;
 	int32_t stop_signal;
-	uint32_t inherit; /* INHERIT_CANCEL: bound to the connection */
+	bool bound; /* to the connection: engine_client_gone will be called if it ends first */
+	const char *key;
+	enum if_exists if_exists;
+	struct spool *stdin_spool; /* what is fed to it; its file is moved out on success */
+	bool split_output;
+	int64_t warn_us;
+	int32_t warn_signal; /* 0: USR1 */
+	int64_t watchdog_us;
+};
+struct scope_args {
+	struct context_args context;
+	const char *name, *class_name;
+	int64_t timeout_us;  /* 0 and INT64_MAX: as long as is allowed */
+	int64_t deadline_us; /* wall */
 };
 enum { NOTICES_MAX = 8 };
 struct notices { /* said to the submitter: what was clamped or dropped */
@@ -95,9 +118,31 @@ void engine_policy_set(struct engine *g, struct policy *p); /* takes P, frees th
 const struct policy *engine_policy(const struct engine *g);
 bool engine_is_admin(const struct engine *g, const struct requester *who);
 
-/* RET_JOB is the caller's. */
+/* RET_JOB is the caller's. *RET_CREATED is false when the key named a job that is there already:
+ * then RET_JOB is that one, whatever its state (with IF_EXISTS_RETRY: started anew if it had ended
+ * without success). */
 int engine_submit(struct engine *g, const struct requester *who, const struct submit_args *a,
-		  struct job **ret_job, struct notices *n, struct refusal *r);
+		  struct job **ret_job, bool *ret_created, struct notices *n, struct refusal *r);
+/* A context without a command. */
+int engine_scope(struct engine *g, const struct requester *who, const struct scope_args *a,
+		 struct job **ret, struct notices *n, struct refusal *r);
+/* Close a scope: cancels all that is attached below. Closed (or otherwise over) already is success.
+ * REACHED (may be NULL): appends the ids that were not over yet and now are being ended; a block of
+ * the caller's. */
+struct engine_ids {
+	uint64_t *v;
+	size_t n, cap;
+};
+int engine_close(struct engine *g, const struct requester *who, uint64_t id, const char *cause,
+		 bool now, struct job **ret, struct engine_ids *reached, struct refusal *r);
+/* A signal to the main process of a running or stopping job, or to every process of its tree. Sent
+ * after the commit of this iteration; nothing is recorded but a line in the log. */
+int engine_signal(struct engine *g, const struct requester *who, uint64_t id, int signo, bool tree,
+		  struct job **ret, struct refusal *r);
+/* Progress as told over the socket: of a job that is not over. TEXT NULL, HAS_PERCENT false: as
+ * they were. */
+int engine_progress(struct engine *g, const struct requester *who, uint64_t id, bool has_percent,
+		    double percent, const char *text, struct job **ret, struct refusal *r);
 int engine_get(struct engine *g, const struct requester *who, uint64_t id, struct job **ret,
 	       struct refusal *r);
 /* F->has_uid is forced for one who is no admin. */
@@ -112,9 +157,15 @@ void engine_client_gone(struct engine *g, uint64_t id);
 /* Exactly one of BY_US, TO_US (wall) is nonzero. */
 int engine_extend(struct engine *g, const struct requester *who, uint64_t id, int64_t by_us,
 		  int64_t to_us, struct job **ret, struct refusal *r);
-/* For reading a job's output: RET_FD is the caller's; -1 when there is none (any more). */
-int engine_output(struct engine *g, const struct requester *who, uint64_t id, struct job **ret,
-		  int *ret_fd, struct refusal *r);
+/* A client that lost its connection through our own end is back for its job (found by its key). */
+void engine_client_back(struct engine *g, uint64_t id);
+/* For reading a job's output, of stderr with ERR (there is one with split_output only): RET_FD is
+ * the caller's; -1 when there is none (any more). */
+int engine_output(struct engine *g, const struct requester *who, uint64_t id, bool err,
+		  struct job **ret, int *ret_fd, struct refusal *r);
+/* History. F->has_uid is forced for one who is no admin. */
+int engine_events(struct engine *g, const struct requester *who, const struct store_event_filter *f,
+		  store_event_fn fn, void *arg, uint64_t *ret_next, struct refusal *r);
 
 struct engine_stats {
 	int64_t started_us;
@@ -134,6 +185,23 @@ struct engine_watch {
 };
 int engine_watch_add(struct engine *g, struct engine_watch *w); /* 0 or -ENOMEM */
 void engine_watch_remove(struct engine *g, struct engine_watch *w);
+
+/* Told after each commit in which something was written that Events shows, or a job told progress:
+ * then it is time to read again. Remove before freeing. */
+struct engine_listener {
+	struct list link; /* list_init before add */
+	void (*on_change)(struct engine_listener *l);
+};
+void engine_listener_add(struct engine *g, struct engine_listener *l);
+void engine_listener_remove(struct engine_listener *l);
+
+/* What will be the standard input of a job: collected in a nameless file of the state directory. */
+struct spool;
+int engine_spool_new(struct engine *g, struct spool **ret); /* 0 or negative errno */
+/* Appends; the most is `[limits] stdin_max`: -EFBIG beyond it. Or -ENOSPC, -EDQUOT, -EIO... */
+int engine_spool_add(struct engine *g, struct spool *s, const void *p, size_t n);
+uint64_t spool_bytes(const struct spool *s);
+struct spool *spool_free(struct spool *s);
 
 /* Run after this iteration's commit, in order, before anything else that follows from it. */
 void engine_defer(struct engine *g, struct effect *fx);

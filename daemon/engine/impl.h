@@ -8,6 +8,14 @@
  *   live.c       jobs that are running or stopping: their end, their deadline's backstop
  *   recovery.c   the recovery table
  *   check.c      CTXD_CHECK=1: memory against the database
+ *   context.c    what a new context takes from its parent: values, trace, deadline, cancellation
+ *   tree.c       what a context's end or cancellation does to all that is attached below it
+ *   scope.c      contexts without a command: made, closed, their deadlines
+ *   bound.c      jobs that end with the connection of their client; clients that come back
+ *   key.c        same key, same job; starting one anew
+ *   progress.c   what jobs say of themselves; signals to them
+ *   events.c     history for readers, and who is told that there is more of it
+ *   spool.c      standard input of jobs
  *   submit.c control.c query.c watch.c retain.c   what their names say
  *
  * Rules: the database is the truth. Counts in memory follow it and are rebuilt from it when a
@@ -73,7 +81,11 @@ struct live {
 	uint32_t attempt;
 	uint64_t seq;
 	enum live_phase phase;
-	uint32_t pid;             /* main process; 0: not known yet */
+	uint32_t pid;              /* main process; 0: not known yet */
+	int64_t progress_saved_ns; /* mono: when progress was last written to the row */
+	bool has_progress;         /* PROGRESS is newer than the row */
+	struct progress progress;
+	ev_timer progress_timer;
 	int64_t deadline_boot_ns; /* as committed */
 	int64_t grace_us;
 	bool cancel, cancel_now; /* committed: to be told to the monitor */
@@ -107,6 +119,12 @@ struct engine {
 	bool sched_held;
 	ev_periodic overdue; /* earliest absolute deadline in the queue */
 	ev_timer retain;
+	ev_timer scopes;       /* earliest deadline of an open scope; judged by CLOCK_BOOTTIME */
+	ev_timer reattach;     /* clients may still come back */
+	struct map missing;    /* bound jobs whose client has not come back, by id */
+	struct list listeners; /* of struct engine_listener */
+	bool changed;          /* listeners are to be told after this commit */
+	int stdin_fd;          /* directory of spooled input */
 };
 
 /* ---- lanes.c */
@@ -179,6 +197,68 @@ void recovery_step(struct live *l);  /* go on where it stands */
 /* The attempt of J provably never ran: back to the queue (or failed: after too many times, or when
  * ERROR, an errno or 0, says that it never will), or to its end if it was stopping. Takes J. */
 int recovery_never_ran(struct engine *g, struct job *j, const char *text, int error);
+
+/* ---- context.c */
+/* Fill J (parent, inherit, values, trace, tracestate, baggage, inherited_us) from what is asked and
+ * from the parent. A parent must be the requester's (or an administrator asks). 0,
+ * ENGINE_E_REFUSED, or negative errno. */
+int context_derive(struct engine *g, const struct requester *who, const struct context_args *a,
+		   struct job *j, struct notices *n, struct refusal *r);
+void notice(struct notices *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- tree.c: every function works in the open transaction of this iteration */
+/* J, a context that is being cancelled, was closed, or has ended, as its row now says: ends all
+ * attached contexts below it that are not over, each with the cause that follows from it. NOW: KILL
+ * at once. REACHED may be NULL. The stops are sent after the commit, the top first. */
+int tree_done(struct engine *g, const struct job *j, int64_t by_uid, bool now,
+	      struct engine_ids *reached);
+
+/* ---- control.c */
+/* Cancel J in whatever state; takes J; *RET may be NULL. What is attached below it is reached too.
+ */
+int
+control_cancel(struct engine *g, struct job *j, const struct why *why, bool now, struct job **ret);
+
+/* ---- scope.c */
+void scope_init(struct engine *g);
+void scope_done(struct engine *g);
+int
+scope_load(struct engine *g); /* at start: deadlines of an earlier boot become those of this one */
+void scope_arm(struct engine *g);
+/* Take the open scope J to its end. Takes J. */
+int scope_end(struct engine *g, struct job *j, enum job_state to, const struct why *why, bool now,
+	      struct engine_ids *reached, struct job **ret);
+
+/* ---- bound.c */
+void bound_init(struct engine *g);
+void bound_done(struct engine *g);
+int bound_load(struct engine *g); /* at start */
+
+/* ---- key.c */
+/* The job that A's key names: 0 with *RET, STORE_E_NOT_FOUND, ENGINE_E_REFUSED (KeyConflict and
+ * what speaks against a retry), or negative errno. */
+int key_find(struct engine *g, const struct requester *who, const struct submit_args *a,
+	     struct job **ret, struct refusal *r);
+/* Back to the queue as a new attempt. J, which has ended without success, is changed. */
+int key_retry(struct engine *g, const struct requester *who, struct job *j, struct refusal *r);
+
+/* ---- progress.c */
+void progress_heard(struct live *l, const struct progress *p);
+void progress_extended(struct live *l, int64_t deadline_ns, int64_t at_us);
+/* P, from a run directory that is the evidence of J's attempt, goes into J if it is newer. */
+void progress_take(struct job *j, const struct progress *p);
+
+/* ---- events.c */
+void events_changed(struct engine *g);   /* tell the listeners after the commit */
+void events_committed(struct engine *g); /* called by the transaction */
+
+/* ---- spool.c */
+int spool_open_dir(struct engine *g, const char *state_dir);
+/* Make the input durable under J's id, before the commit that inserts J; taken away again if that
+ * fails. Takes S on success. */
+int spool_keep(struct engine *g, struct spool *s, const struct job *j);
+int spool_open(struct engine *g, uint64_t id);    /* fd for reading, or -errno */
+void spool_remove(struct engine *g, uint64_t id); /* its job needs it no more */
 
 /* ---- watch.c, retain.c, engine.c */
 bool watch_any(const struct engine *g, uint64_t job);

@@ -15,7 +15,7 @@ add_live_facts(struct engine *g, struct job *j)
 	if (!l || l->attempt != j->attempt || job_state_ended(j->state))
 		return;
 	j->pid = l->pid;
-	fd = output_open(g->output, j->id, j->attempt);
+	fd = output_open(g->output, j->id, j->attempt, OUTPUT_OUT);
 	if (fd >= 0)
 		(void)output_measure(fd, &j->out_bytes, &j->out_dropped);
 }
@@ -51,15 +51,15 @@ engine_list(struct engine *g, const struct requester *who, const struct store_fi
 }
 
 int
-engine_output(struct engine *g, const struct requester *who, uint64_t id, struct job **ret,
-	      int *ret_fd, struct refusal *r)
+engine_output(struct engine *g, const struct requester *who, uint64_t id, bool err,
+	      struct job **ret, int *ret_fd, struct refusal *r)
 {
 	int e = engine_fetch(g, who, id, ret, r);
 	int fd;
 
 	if (e)
 		return e;
-	fd = output_open(g->output, id, (*ret)->attempt);
+	fd = output_open(g->output, id, (*ret)->attempt, err ? OUTPUT_ERR : OUTPUT_OUT);
 	if (fd < 0 && fd != -ENOENT) {
 		*ret = job_free(*ret);
 		return refusal_set(r, REFUSAL_NOT_READY, NULL, "its output cannot be opened: %s",

@@ -121,6 +121,7 @@ fill_spec(struct engine *g, const struct job *j, struct spec *s)
 		.nice = c && c->has_nice ? (int32_t)c->nice : 0,
 		.deadline_ns = j->deadline_boot_ns,
 		.grace_ns = j->grace_us * NSEC_PER_USEC,
+		.limit_ns = j->deadline_boot_ns,
 		.out_max = (uint64_t)g->policy->output_max,
 		.out_gid = g->system_mode ? (uint32_t)getgid() : UINT32_MAX,
 		.cwd = j->cwd,
@@ -140,7 +141,7 @@ start_now(struct engine *g, const struct job *j, const struct strv *env)
 	r = make_environment(g, j, env, &full);
 	if (r < 0)
 		return err_pass(r);
-	out = output_create(g->output, j->id, j->attempt);
+	out = output_create(g->output, j->id, j->attempt, OUTPUT_OUT);
 	if (out < 0)
 		return err_pass(out);
 	fill_spec(g, j, &s);

@@ -12,9 +12,7 @@
 
 enum { PRIORITY_MOST = 1000000 };
 
-static void notice(struct notices *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-static void
+void
 notice(struct notices *n, const char *fmt, ...)
 {
 	va_list ap;
@@ -158,7 +156,7 @@ copy_numbers(const struct policy *p, struct job *j, const struct submit_args *a)
 	const struct policy_class *c = policy_class_find(p, j->class_name);
 
 	j->umask = a->has_umask ? a->umask : 022;
-	j->inherit = a->inherit;
+	j->bound = a->bound;
 	j->priority = a->has_priority        ? a->priority
 		      : c && c->has_priority ? (int32_t)c->priority
 					     : 0;
@@ -176,9 +174,10 @@ copy_numbers(const struct policy *p, struct job *j, const struct submit_args *a)
 
 static int
 make_job(struct engine *g, const struct requester *who, const struct submit_args *a,
-	 struct job **ret)
+	 struct job **ret, struct notices *n, struct refusal *r)
 {
 	_cleanup_(job_freep) struct job *j = job_new();
+	int e;
 
 	if (!j || copy_who(j, who) < 0 || strv_copy(&j->argv, &a->argv) < 0 ||
 	    job_set(&j->name, a->name) < 0 ||
@@ -187,8 +186,10 @@ make_job(struct engine *g, const struct requester *who, const struct submit_args
 		return err_raise(-ENOMEM, "take in a job");
 	j->state = JOB_QUEUED;
 	copy_numbers(g->policy, j, a);
-	*ret = take_ptr(j);
-	return 0;
+	e = context_derive(g, who, &a->context, j, n, r);
+	if (e == 0)
+		*ret = take_ptr(j);
+	return e;
 }
 
 static void
@@ -262,7 +263,7 @@ insert_running(struct engine *g, struct job *j, struct strv *env)
 
 int
 engine_submit(struct engine *g, const struct requester *who, const struct submit_args *a,
-	      struct job **ret_job, struct notices *n, struct refusal *r)
+	      struct job **ret_job, bool *ret_created, struct notices *n, struct refusal *r)
 {
 	_cleanup_(job_freep) struct job *j = NULL;
 	_cleanup_(strv_done) struct strv env = {0};
@@ -275,7 +276,7 @@ engine_submit(struct engine *g, const struct requester *who, const struct submit
 	e = e ? e : check_root(g, who, r);
 	if (e)
 		return e;
-	e = make_job(g, who, a, &j);
+	e = make_job(g, who, a, &j, n, r);
 	if (!e)
 		e = filter_env(g->policy, &a->env, &env, n);
 	if (e != 0)
@@ -296,5 +297,6 @@ engine_submit(struct engine *g, const struct requester *who, const struct submit
 	if (e < 0)
 		return err_pass(e);
 	*ret_job = take_ptr(j);
+	*ret_created = true;
 	return 0;
 }

@@ -31,6 +31,9 @@ struct exec_ops {
 	/* A living monitor: just started, or adopted. */
 	void (*on_hello)(void *arg, const struct frame_hello *h);
 	void (*on_stopping)(void *arg, const struct frame_stopping *s);
+	void (*on_progress)(void *arg, const struct progress *p);
+	/* The job moved its own deadline. */
+	void (*on_extended)(void *arg, const struct frame_extended *x);
 	/* True end, from the monitor itself. */
 	void (*on_end)(void *arg, const struct result *r);
 	/* The connection ended without END, or connecting was refused (ECONNREFUSED, ENOENT):
@@ -76,6 +79,10 @@ bool exec_linked(const struct exec *x, uint64_t id,
 /* To a living monitor; -ENOTCONN when there is no link (the caller sends again after on_hello). */
 int exec_stop(struct exec *x, uint64_t id, uint32_t attempt, bool now, enum stop_cause cause);
 int exec_extend(struct exec *x, uint64_t id, uint32_t attempt, int64_t deadline_ns);
+int exec_signal(struct exec *x, uint64_t id, uint32_t attempt, int signo, bool tree);
+/* Path of the notify socket of an attempt into BUF; -ENAMETOOLONG when no client could connect to
+ * it. */
+int exec_notify_path(const struct exec *x, uint64_t id, uint32_t attempt, char *buf, size_t size);
 /* To the spawner; -ENOTCONN when none is up. */
 int exec_sweep(struct exec *x, uint64_t id, uint32_t attempt);
 int exec_forget(struct exec *x, uint64_t id, uint32_t attempt);

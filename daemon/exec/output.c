@@ -34,10 +34,10 @@ sub_dir(uint64_t id, char *buf)
 }
 
 static const char *
-file_path(uint64_t id, uint32_t attempt, char *buf)
+file_path(uint64_t id, uint32_t attempt, enum output_stream stream, char *buf)
 {
-	(void)snprintf(buf, OUTPUT_PATH, "%" PRIu64 "/%" PRIu64 ".%" PRIu32 ".log",
-		       id / OUTPUT_PER_DIR, id, attempt);
+	(void)snprintf(buf, OUTPUT_PATH, "%" PRIu64 "/%" PRIu64 ".%" PRIu32 ".%s",
+		       id / OUTPUT_PER_DIR, id, attempt, stream == OUTPUT_ERR ? "err" : "log");
 	return buf;
 }
 
@@ -96,7 +96,7 @@ take_spare(struct output *o, const char *path)
 	if (o->n_spare == 0)
 		return -1;
 	s = &o->spare[--o->n_spare];
-	if (renameat(o->dir_fd, file_path(s->id, s->attempt, old), o->dir_fd, path) < 0)
+	if (renameat(o->dir_fd, file_path(s->id, s->attempt, OUTPUT_OUT, old), o->dir_fd, path) < 0)
 		return -1;
 	fd = openat(o->dir_fd, path, O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size != 0 ||
@@ -108,7 +108,7 @@ take_spare(struct output *o, const char *path)
 }
 
 int
-output_create(struct output *o, uint64_t id, uint32_t attempt)
+output_create(struct output *o, uint64_t id, uint32_t attempt, enum output_stream stream)
 {
 	char path[OUTPUT_PATH];
 	int fd;
@@ -118,7 +118,7 @@ output_create(struct output *o, uint64_t id, uint32_t attempt)
 			return err_raise(-errno, "make output/%s", path);
 		o->made = id / OUTPUT_PER_DIR + 1;
 	}
-	fd = take_spare(o, file_path(id, attempt, path));
+	fd = take_spare(o, file_path(id, attempt, stream, path));
 	if (fd >= 0)
 		return fd;
 	fd = openat(o->dir_fd, path, O_RDWR | O_APPEND | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
@@ -131,10 +131,10 @@ output_create(struct output *o, uint64_t id, uint32_t attempt)
 }
 
 int
-output_open(struct output *o, uint64_t id, uint32_t attempt)
+output_open(struct output *o, uint64_t id, uint32_t attempt, enum output_stream stream)
 {
 	char path[OUTPUT_PATH];
-	_close_ int fd = openat(o->dir_fd, file_path(id, attempt, path),
+	_close_ int fd = openat(o->dir_fd, file_path(id, attempt, stream, path),
 				O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	struct stat st;
 
@@ -151,10 +151,13 @@ output_open(struct output *o, uint64_t id, uint32_t attempt)
 int
 output_remove(struct output *o, uint64_t id, uint32_t attempt)
 {
+	static const enum output_stream both[] = {OUTPUT_ERR, OUTPUT_OUT};
 	char path[OUTPUT_PATH];
 
-	if (unlinkat(o->dir_fd, file_path(id, attempt, path), 0) < 0)
-		return errno == ENOENT ? 0 : err_raise(-errno, "remove output/%s", path);
+	for (size_t i = 0; i < ARRAY_SIZE(both); i++)
+		if (unlinkat(o->dir_fd, file_path(id, attempt, both[i], path), 0) < 0 &&
+		    errno != ENOENT)
+			return err_raise(-errno, "remove output/%s", path);
 	/* The last one of its thousand takes the directory along; it is made again when needed. */
 	if (unlinkat(o->dir_fd, sub_dir(id, path), AT_REMOVEDIR) == 0)
 		o->made = 0;

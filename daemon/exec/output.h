@@ -1,5 +1,6 @@
-/* output.h - output files: output/<id/1000>/<id>.<attempt>.log in the state directory. Creating,
- * opening, measuring, removing. Holes punched by the monitor are skipped and counted as dropped. */
+/* output.h - output files: output/<id/1000>/<id>.<attempt>.log in the state directory, and .err
+ * beside it for a stderr that is kept apart. Creating, opening, measuring, removing. Holes punched
+ * by the monitor are skipped and counted as dropped. */
 #ifndef CTXD_EXEC_OUTPUT_H
 #define CTXD_EXEC_OUTPUT_H
 
@@ -8,19 +9,21 @@
 #include <sys/types.h>
 
 struct output;
+enum output_stream { OUTPUT_OUT = 0, OUTPUT_ERR = 1 };
 
 int output_new(const char *state_dir, struct output **ret);
 struct output *output_free(struct output *o);
 /* New empty file, append-only for the writer, 0640. An existing one of the same name is truncated
  * only if no job can have written it (requeue of an attempt that never ran). fd or -errno. */
-int output_create(struct output *o, uint64_t id, uint32_t attempt);
+int output_create(struct output *o, uint64_t id, uint32_t attempt, enum output_stream stream);
 /* The job is over and wrote nothing: its file may serve the next one of the same user. Only where
  * all jobs are of the daemon's own user (elsewhere somebody may keep the file open), and only when
  * nobody will read it under its old name. */
 void output_spare(struct output *o, uint64_t id, uint32_t attempt);
 /* For reading: fd, -ENOENT (none, or expired), or -errno. */
-int output_open(struct output *o, uint64_t id, uint32_t attempt);
-int output_remove(struct output *o, uint64_t id, uint32_t attempt); /* 0 also when there is none */
+int output_open(struct output *o, uint64_t id, uint32_t attempt, enum output_stream stream);
+/* Both streams; 0 also when there is none. */
+int output_remove(struct output *o, uint64_t id, uint32_t attempt);
 /* Size and hole. */
 int output_measure(int fd, uint64_t *ret_bytes, uint64_t *ret_dropped);
 /* Read at *OFFSET up to N bytes of data, first moving *OFFSET over a hole; *RET_DROPPED is set to

@@ -66,11 +66,12 @@ typedef int (*store_edge_fn)(void *arg,
 			     const struct store_edge *edge); /* nonzero stops and is returned */
 int store_history_each(struct store *s, uint64_t job, store_edge_fn fn, void *arg);
 
-/* Insert J (sets J->id) and its environment (may be NULL) in the open transaction. */
+/* Insert J (sets J->id), its values for searching, and its environment (may be NULL) in the open
+ * transaction. */
 int store_job_insert(struct store *s, struct job *j, const struct strv *env);
 /* Write every mutable field of J where the row still has state FROM and the same id. STORE_E_STALE
  * if not. A job that becomes succeeded loses its environment with it; that of another ended job is
- * marked for store_env_expire. */
+ * marked for store_env_expire; one that is queued again (a retry) has its mark taken off. */
 int store_job_update(struct store *s, const struct job *j, enum job_state from);
 int store_job_get(struct store *s, uint64_t id,
 		  struct job **ret); /* STORE_E_NOT_FOUND; RET is the caller's */
@@ -81,6 +82,46 @@ int store_env_drop(struct store *s, uint64_t id);
 /* JOB is borrowed, valid during the call. Nonzero stops the walk and is returned. No writing
  * inside. */
 typedef int (*store_job_fn)(void *arg, const struct job *job);
+
+/* ---- contexts: store_context.c */
+/* The job of UID with this KEY (hidden ones too). STORE_E_NOT_FOUND. */
+int store_job_by_key(struct store *s, uint32_t uid, const char *key, uint64_t *ret_id);
+/* Contexts that are not over, have this PARENT and inherit its cancellation: the ids greater than
+ * AFTER, ascending, at most MAX; number in RET_N. */
+int store_attached(struct store *s, uint64_t parent, uint64_t after, uint64_t *ids, size_t max,
+		   size_t *ret_n);
+/* Open scopes, by deadline. As store_live_each. */
+int store_scopes_each(struct store *s, store_job_fn fn, void *arg);
+/* Earliest deadline_boot_ns of an open scope; STORE_E_NOT_FOUND. */
+int store_scope_next_deadline(struct store *s, int64_t *ret_boot_ns);
+/* Ids of open scopes with deadline_boot_ns <= NOW_NS; at most MAX. */
+int store_scope_overdue(struct store *s, int64_t now_ns, uint64_t *ids, size_t max, size_t *ret_n);
+/* Ids of jobs that are not over and bound to a connection: those greater than AFTER, at most MAX.
+ */
+int store_bound(struct store *s, uint64_t after, uint64_t *ids, size_t max, size_t *ret_n);
+
+/* ---- events: history for a reader from outside, in the order of commits */
+struct store_event {
+	uint64_t edge; /* position: grows with each */
+	struct store_edge e;
+	uint32_t uid; /* of the job */
+	enum job_kind kind;
+};
+struct store_event_filter { /* zero = everything */
+	uint64_t after;     /* edges greater than this */
+	int64_t since_us;   /* at or after */
+	uint64_t job;       /* of this one only; 0: all */
+	bool has_uid;
+	uint32_t uid;    /* of the job */
+	uint32_t limit;  /* events handed out at most; 0: no limit */
+	uint32_t budget; /* rows examined at most; 0: no limit */
+};
+typedef int (*store_event_fn)(void *arg, const struct store_event *ev);
+/* Oldest first. RET_NEXT: pass as `after` to go on, 0 when nothing more is there. Nonzero of FN
+ * stops and is returned. */
+int store_events(struct store *s, const struct store_event_filter *f, store_event_fn fn, void *arg,
+		 uint64_t *ret_next);
+int store_events_last(struct store *s, uint64_t *ret); /* newest edge, 0: none */
 
 /* Rows running or stopping, by id. */
 int store_live_each(struct store *s, store_job_fn fn, void *arg);
@@ -114,6 +155,9 @@ struct store_filter {    /* zero = everything */
 	bool has_uid;
 	uint32_t uid; /* jobs of this uid only (also how a stranger's view is limited) */
 	bool half_processed;
+	const struct strv *values; /* each NAME=VALUE is among the job's; NULL: any */
+	const uint8_t *trace_id;   /* 16 bytes; NULL: any */
+	uint64_t parent;           /* children of this one only; 0: any */
 	uint64_t after; /* ids greater than this; LAST set: ids less than this (0: from the newest)
 			 */
 	int64_t since_us; /* submitted at or after */

@@ -18,7 +18,22 @@
 	X(GROUPS, "gids")                                                                          \
 	X(ARGV, "argv")                                                                            \
 	X(UMASK, "umask")                                                                          \
+	X(PARENT, "parent")                                                                        \
 	X(INHERIT, "inherit")                                                                      \
+	X(INHERITED, "inherited")                                                                  \
+	X(TRACE_ID, "trace_id")                                                                    \
+	X(SPAN_ID, "span_id")                                                                      \
+	X(PARENT_SPAN, "parent_span")                                                              \
+	X(TRACE_FLAGS, "trace_flags")                                                              \
+	X(TRACESTATE, "tracestate")                                                                \
+	X(BAGGAGE, "baggage")                                                                      \
+	X(VALUES, "ctx_values")                                                                    \
+	X(WARN, "warn")                                                                            \
+	X(WARN_SIGNAL, "warn_signal")                                                              \
+	X(WATCHDOG, "watchdog")                                                                    \
+	X(SPLIT_OUTPUT, "split_output")                                                            \
+	X(STDIN_BYTES, "stdin_bytes")                                                              \
+	X(STDIN_HASH, "stdin_hash")                                                                \
 	X(SUBMITTED, "submitted")                                                                  \
 	X(TIMEOUT_REQUESTED, "timeout_requested")                                                  \
 	X(DEADLINE_REQUESTED, "deadline_requested")
@@ -26,6 +41,7 @@
 /* Written by every change, after `state`. */
 #define STORE_COLUMNS_MUTABLE(X)                                                                   \
 	X(PRIORITY, "priority")                                                                    \
+	X(BOUND, "bound")                                                                          \
 	X(STARTED, "started")                                                                      \
 	X(ENDED, "ended")                                                                          \
 	X(ATTEMPT, "attempt")                                                                      \
@@ -51,6 +67,12 @@
 	X(EXEC_ERRNO, "exec_errno")                                                                \
 	X(OUT_BYTES, "out_bytes")                                                                  \
 	X(OUT_DROPPED, "out_dropped")                                                              \
+	X(ERR_BYTES, "err_bytes")                                                                  \
+	X(ERR_DROPPED, "err_dropped")                                                              \
+	X(PROGRESS_PERCENT, "progress_percent")                                                    \
+	X(PROGRESS_TEXT, "progress_text")                                                          \
+	X(PROGRESS_AT, "progress_at")                                                              \
+	X(READY_AT, "ready_at")                                                                    \
 	X(USAGE_USER, "usage_user")                                                                \
 	X(USAGE_SYSTEM, "usage_system")                                                            \
 	X(USAGE_RSS, "usage_rss")                                                                  \

@@ -23,7 +23,7 @@ const char *const store_job_sql[Q_N] = {
 	" WHERE id = ? AND state = ?",
 	[Q_JOB_GET] = "SELECT " STORE_COLUMNS " FROM job WHERE id = ?",
 	[Q_JOB_LIVE] = "SELECT " STORE_COLUMNS " FROM job INDEXED BY job_unfinished"
-		       " WHERE state <= 3 AND state >= 2 ORDER BY id",
+		       " WHERE state <= 4 AND state BETWEEN 2 AND 3 ORDER BY id",
 };
 
 enum { COMMAND_MAX = 200, UPDATE_ID = C_N - C_STATE + 1, UPDATE_FROM };
@@ -71,6 +71,43 @@ groups_pack(const struct job *j, uint32_t **ret)
 }
 
 static void
+bind_opt(sqlite3_stmt *st, int i, bool has, int64_t v)
+{
+	if (has)
+		(void)sqlite3_bind_int64(st, i, v);
+	else
+		(void)sqlite3_bind_null(st, i);
+}
+
+static void
+bind_context(sqlite3_stmt *st, const struct job *j)
+{
+	(void)sqlite3_bind_blob(st, C_TRACE_ID + 1, j->trace.trace_id, sizeof(j->trace.trace_id),
+				SQLITE_STATIC);
+	(void)sqlite3_bind_blob(st, C_SPAN_ID + 1, j->trace.span_id, sizeof(j->trace.span_id),
+				SQLITE_STATIC);
+	if (j->has_parent_span)
+		(void)sqlite3_bind_blob(st, C_PARENT_SPAN + 1, j->parent_span,
+					sizeof(j->parent_span), SQLITE_STATIC);
+	else
+		(void)sqlite3_bind_null(st, C_PARENT_SPAN + 1);
+	(void)sqlite3_bind_int(st, C_TRACE_FLAGS + 1, j->trace.flags);
+	(void)store_db_bind_str(st, C_TRACESTATE + 1, j->tracestate);
+	(void)store_db_bind_str(st, C_BAGGAGE + 1, j->baggage);
+	if (j->values.size > 0)
+		(void)sqlite3_bind_blob64(st, C_VALUES + 1, j->values.data, j->values.size,
+					  SQLITE_STATIC);
+	else
+		(void)sqlite3_bind_null(st, C_VALUES + 1);
+	(void)sqlite3_bind_int64(st, C_WARN + 1, j->warn_us);
+	(void)sqlite3_bind_int(st, C_WARN_SIGNAL + 1, j->warn_signal);
+	(void)sqlite3_bind_int64(st, C_WATCHDOG + 1, j->watchdog_us);
+	(void)sqlite3_bind_int(st, C_SPLIT_OUTPUT + 1, j->split_output);
+	bind_opt(st, C_STDIN_BYTES + 1, j->has_stdin, (int64_t)j->stdin_bytes);
+	bind_opt(st, C_STDIN_HASH + 1, j->has_stdin, (int64_t)j->stdin_hash);
+}
+
+static void
 bind_fixed(sqlite3_stmt *st, const struct job *j, const uint32_t *groups)
 {
 	(void)sqlite3_bind_int(st, C_KIND + 1, (int)j->kind);
@@ -88,19 +125,13 @@ bind_fixed(sqlite3_stmt *st, const struct job *j, const uint32_t *groups)
 	(void)sqlite3_bind_blob64(st, C_ARGV + 1, j->argv.size > 0 ? j->argv.data : "",
 				  j->argv.size, SQLITE_STATIC);
 	(void)sqlite3_bind_int64(st, C_UMASK + 1, j->umask);
+	(void)sqlite3_bind_int64(st, C_PARENT + 1, (sqlite3_int64)j->parent);
 	(void)sqlite3_bind_int64(st, C_INHERIT + 1, j->inherit);
+	(void)sqlite3_bind_int64(st, C_INHERITED + 1, j->inherited_us);
+	bind_context(st, j);
 	(void)sqlite3_bind_int64(st, C_SUBMITTED + 1, j->submitted_us);
 	(void)sqlite3_bind_int64(st, C_TIMEOUT_REQUESTED + 1, j->timeout_requested_us);
 	(void)sqlite3_bind_int64(st, C_DEADLINE_REQUESTED + 1, j->deadline_requested_us);
-}
-
-static void
-bind_opt(sqlite3_stmt *st, int i, bool has, int64_t v)
-{
-	if (has)
-		(void)sqlite3_bind_int64(st, i, v);
-	else
-		(void)sqlite3_bind_null(st, i);
 }
 
 /* BASE + column = parameter. */
@@ -117,6 +148,8 @@ bind_end(sqlite3_stmt *st, int base, const struct job *j)
 	(void)sqlite3_bind_int(st, base + C_EXEC_ERRNO, j->exec_errno);
 	(void)sqlite3_bind_int64(st, base + C_OUT_BYTES, (sqlite3_int64)j->out_bytes);
 	(void)sqlite3_bind_int64(st, base + C_OUT_DROPPED, (sqlite3_int64)j->out_dropped);
+	(void)sqlite3_bind_int64(st, base + C_ERR_BYTES, (sqlite3_int64)j->err_bytes);
+	(void)sqlite3_bind_int64(st, base + C_ERR_DROPPED, (sqlite3_int64)j->err_dropped);
 	bind_opt(st, base + C_USAGE_USER, j->has_usage, (int64_t)j->user_us);
 	bind_opt(st, base + C_USAGE_SYSTEM, j->has_usage, (int64_t)j->system_us);
 	bind_opt(st, base + C_USAGE_RSS, j->has_usage, (int64_t)j->max_rss_bytes);
@@ -127,12 +160,25 @@ bind_end(sqlite3_stmt *st, int base, const struct job *j)
 }
 
 static void
+bind_progress(sqlite3_stmt *st, int base, const struct job *j)
+{
+	if (j->has_percent)
+		(void)sqlite3_bind_double(st, base + C_PROGRESS_PERCENT, j->percent);
+	else
+		(void)sqlite3_bind_null(st, base + C_PROGRESS_PERCENT);
+	(void)store_db_bind_str(st, base + C_PROGRESS_TEXT, j->progress_text);
+	(void)sqlite3_bind_int64(st, base + C_PROGRESS_AT, j->progress_us);
+	(void)sqlite3_bind_int64(st, base + C_READY_AT, j->ready_us);
+}
+
+static void
 bind_mutable(sqlite3_stmt *st, int base, const struct job *j)
 {
 	static const uint8_t no_boot[sizeof(j->boot)];
 
 	(void)sqlite3_bind_int(st, base + C_STATE, (int)j->state);
 	(void)sqlite3_bind_int(st, base + C_PRIORITY, j->priority);
+	(void)sqlite3_bind_int(st, base + C_BOUND, j->bound);
 	(void)sqlite3_bind_int64(st, base + C_STARTED, j->started_us);
 	(void)sqlite3_bind_int64(st, base + C_ENDED, j->ended_us);
 	(void)sqlite3_bind_int64(st, base + C_ATTEMPT, j->attempt);
@@ -151,6 +197,7 @@ bind_mutable(sqlite3_stmt *st, int base, const struct job *j)
 	(void)sqlite3_bind_int64(st, base + C_PID, j->pid);
 	(void)sqlite3_bind_int64(st, base + C_CANCEL_ATTEMPT, j->cancel_attempt);
 	(void)sqlite3_bind_int(st, base + C_CANCEL_NOW, j->cancel_now);
+	bind_progress(st, base, j);
 	bind_end(st, base, j);
 }
 
@@ -233,19 +280,73 @@ column_bytes(sqlite3_stmt *st, int i, size_t *ret_n)
 	return p;
 }
 
+static int64_t
+column_opt(sqlite3_stmt *st, int i, bool *ret_has)
+{
+	*ret_has = sqlite3_column_type(st, i) != SQLITE_NULL;
+	return *ret_has ? sqlite3_column_int64(st, i) : 0;
+}
+
 static int
-decode_argv(struct store *s, sqlite3_stmt *st, struct job *j)
+decode_strv(sqlite3_stmt *st, enum store_column c, struct strv *ret)
 {
 	size_t n;
-	const char *p = column_bytes(st, C_ARGV, &n);
+	const char *p = column_bytes(st, c, &n);
 
-	(void)s;
 	if (n > 0 && p[n - 1] != '\0')
-		return malformed(j, "argv");
-	j->argv = (struct strv){.data = (char *)(uintptr_t)p, .size = n};
+		return -EUCLEAN;
+	*ret = (struct strv){.data = (char *)(uintptr_t)p, .size = n};
 	for (size_t i = 0; i < n; i++)
-		j->argv.n += p[i] == '\0';
+		ret->n += p[i] == '\0';
 	return 0;
+}
+
+/* A blob of exactly N bytes into RET. */
+static bool
+decode_bytes(sqlite3_stmt *st, enum store_column c, void *ret, size_t n)
+{
+	size_t size;
+	const void *p = column_bytes(st, c, &size);
+
+	if (size != n)
+		return false;
+	memcpy(ret, p, n);
+	return true;
+}
+
+static int
+decode_context(sqlite3_stmt *st, struct job *j)
+{
+	if (!decode_bytes(st, C_TRACE_ID, j->trace.trace_id, sizeof(j->trace.trace_id)) ||
+	    !decode_bytes(st, C_SPAN_ID, j->trace.span_id, sizeof(j->trace.span_id)))
+		return malformed(j, "the trace");
+	j->has_parent_span =
+		decode_bytes(st, C_PARENT_SPAN, j->parent_span, sizeof(j->parent_span));
+	j->trace.flags = (uint8_t)sqlite3_column_int(st, C_TRACE_FLAGS);
+	j->tracestate = store_db_str(st, C_TRACESTATE);
+	j->baggage = store_db_str(st, C_BAGGAGE);
+	j->parent = (uint64_t)sqlite3_column_int64(st, C_PARENT);
+	j->inherited_us = sqlite3_column_int64(st, C_INHERITED);
+	j->bound = sqlite3_column_int(st, C_BOUND) != 0;
+	j->warn_us = sqlite3_column_int64(st, C_WARN);
+	j->warn_signal = sqlite3_column_int(st, C_WARN_SIGNAL);
+	j->watchdog_us = sqlite3_column_int64(st, C_WATCHDOG);
+	j->split_output = sqlite3_column_int(st, C_SPLIT_OUTPUT) != 0;
+	j->stdin_bytes = (uint64_t)column_opt(st, C_STDIN_BYTES, &j->has_stdin);
+	j->stdin_hash = (uint64_t)sqlite3_column_int64(st, C_STDIN_HASH);
+	if (decode_strv(st, C_VALUES, &j->values) < 0)
+		return malformed(j, "the values");
+	return decode_strv(st, C_ARGV, &j->argv) < 0 ? malformed(j, "argv") : 0;
+}
+
+static void
+decode_progress(sqlite3_stmt *st, struct job *j)
+{
+	j->progress_us = sqlite3_column_int64(st, C_PROGRESS_AT);
+	j->has_percent = sqlite3_column_type(st, C_PROGRESS_PERCENT) != SQLITE_NULL;
+	j->percent = sqlite3_column_double(st, C_PROGRESS_PERCENT);
+	j->progress_text = store_db_str(st, C_PROGRESS_TEXT);
+	j->ready_us = sqlite3_column_int64(st, C_READY_AT);
 }
 
 static int
@@ -273,13 +374,6 @@ decode_groups(sqlite3_stmt *st, struct store_row *row)
 	j->groups = k > 0 ? row->groups : NULL;
 	j->n_groups = k;
 	return 0;
-}
-
-static int64_t
-column_opt(sqlite3_stmt *st, int i, bool *ret_has)
-{
-	*ret_has = sqlite3_column_type(st, i) != SQLITE_NULL;
-	return *ret_has ? sqlite3_column_int64(st, i) : 0;
 }
 
 static void
@@ -342,6 +436,8 @@ decode_end(sqlite3_stmt *st, struct job *j)
 	j->exec_errno = sqlite3_column_int(st, C_EXEC_ERRNO);
 	j->out_bytes = (uint64_t)sqlite3_column_int64(st, C_OUT_BYTES);
 	j->out_dropped = (uint64_t)sqlite3_column_int64(st, C_OUT_DROPPED);
+	j->err_bytes = (uint64_t)sqlite3_column_int64(st, C_ERR_BYTES);
+	j->err_dropped = (uint64_t)sqlite3_column_int64(st, C_ERR_DROPPED);
 	j->user_us = (uint64_t)column_opt(st, C_USAGE_USER, &j->has_usage);
 	j->system_us = (uint64_t)sqlite3_column_int64(st, C_USAGE_SYSTEM);
 	j->max_rss_bytes = (uint64_t)sqlite3_column_int64(st, C_USAGE_RSS);
@@ -366,7 +462,8 @@ store_row_decode(struct store *s, sqlite3_stmt *st, struct store_row *row)
 	decode_end(st, j);
 	if (!j->class_name) /* NOT NULL: SQLite had no memory to show it */
 		return store_db_fail(s, SQLITE_NOMEM, "a row of a job");
-	r = decode_argv(s, st, j);
+	decode_progress(st, j);
+	r = decode_context(st, j);
 	if (r == 0)
 		r = decode_groups(st, row);
 	return r;

@@ -18,7 +18,7 @@ enum { P_AFTER = 1, P_END, P_STATES, P_UID, P_CLASS, P_NAME, P_KEY, P_SINCE, P_H
 	" AND (?3 = 0 OR (?3 >> state) & 1) AND (?4 IS NULL OR uid = ?4)"                          \
 	" AND (?5 IS NULL OR class = ?5) AND (?6 IS NULL OR name = ?6)"                            \
 	" AND (?7 IS NULL OR key = ?7) AND submitted >= ?8"                                        \
-	" AND (?9 = 0 OR (state = 8 AND resolution_as IS NULL))"
+	" AND (?9 = 0 OR (state = 9 AND resolution_as IS NULL))"
 #define ROWS(from, where, after, end, order)                                                       \
 	"SELECT " STORE_COLUMNS " FROM job " from " WHERE " where "id " after " ?1 AND id " end    \
 	" ?2" FILTERS " ORDER BY id" order
@@ -34,8 +34,8 @@ enum { P_AFTER = 1, P_END, P_STATES, P_UID, P_CLASS, P_NAME, P_KEY, P_SINCE, P_H
 
 const char *const store_list_sql[Q_N] = {
 	WAY(WAY_ALL, "NOT INDEXED", ""),
-	WAY(WAY_UNFINISHED, "INDEXED BY job_unfinished", "state <= 3 AND "),
-	WAY(WAY_HALF, "INDEXED BY job_half", "state = 8 AND resolution_as IS NULL AND "),
+	WAY(WAY_UNFINISHED, "INDEXED BY job_unfinished", "state <= 4 AND "),
+	WAY(WAY_HALF, "INDEXED BY job_half", "state = 9 AND resolution_as IS NULL AND "),
 	WAY(WAY_UID, "INDEXED BY job_by_uid", "uid = ?4 AND "),
 	WAY(WAY_NAME, "INDEXED BY job_by_name", "name = ?6 AND "),
 	WAY(WAY_KEY, "INDEXED BY job_by_key", "key = ?7 AND "),

@@ -7,10 +7,10 @@
 const char *const store_old_sql[Q_N] = {
 	[Q_OLD_JOBS] =
 		"SELECT id, attempt FROM job INDEXED BY job_ended"
-		" WHERE state >= 4 AND (state <> 8 OR resolution_as IS NOT NULL) AND ended < ?"
+		" WHERE state >= 5 AND (state <> 9 OR resolution_as IS NOT NULL) AND ended < ?"
 		" ORDER BY ended LIMIT ?",
 	[Q_OLD_OUTPUTS] = "SELECT id, attempt FROM job INDEXED BY job_output"
-			  " WHERE state >= 4 AND output_gone = 0 AND ended < ?"
+			  " WHERE state >= 5 AND output_gone = 0 AND ended < ?"
 			  " ORDER BY ended LIMIT ?",
 	[Q_OUTPUT_GONE] = "UPDATE job SET output_gone = 1 WHERE id = ?",
 	[Q_JOB_DELETE] = "DELETE FROM job WHERE id = ?",

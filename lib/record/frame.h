@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "record/progress.h"
 #include "record/result.h"
 
 #define FRAME_MAGIC UINT32_C(0x46585443) /* "CTXF" */
@@ -36,9 +37,13 @@ enum frame_type {
 	FRAME_STOPPING = 33, /* TERM went out: deadline, request, or the main process ended and left
 				others */
 	FRAME_END = 34,      /* the result; the monitor closes after it */
+	FRAME_PROGRESS =
+		35, /* what the job said; behind HELLO when there is any, then when it changes */
+	FRAME_EXTENDED = 36, /* the job moved its own deadline */
 	/* ctxd -> monitor */
 	FRAME_STOP = 48,
 	FRAME_EXTEND = 49, /* new deadline; ignored once stopping */
+	FRAME_SIGNAL = 50, /* to the main process or the tree; ignored when there is none */
 };
 
 struct frame_head {
@@ -148,7 +153,10 @@ struct frame_hello {
 	uint32_t flags;      /* HELLO_* */
 	uint32_t pad;
 };
-enum { HELLO_CAP_UNENFORCED = 1 };
+enum {
+	HELLO_CAP_UNENFORCED = 1,
+	HELLO_SELF_EXTENDED = 2, /* deadline_ns was moved last by the job itself */
+};
 
 struct frame_stopping {
 	struct frame_head head;
@@ -167,6 +175,24 @@ struct frame_stop {
 struct frame_extend {
 	struct frame_head head;
 	int64_t deadline_ns; /* CLOCK_BOOTTIME */
+};
+
+struct frame_progress {
+	struct frame_head head;
+	struct progress progress;
+};
+
+struct frame_extended {
+	struct frame_head head;
+	int64_t deadline_ns; /* CLOCK_BOOTTIME, as it is now */
+	int64_t at_us;       /* wall */
+};
+
+enum { SIGNAL_TREE = 1 }; /* every process of the job, not the main one alone */
+struct frame_signal {
+	struct frame_head head;
+	int32_t signo; /* 1..64 */
+	uint32_t flags;
 };
 
 struct frame_end {

@@ -16,6 +16,7 @@ enum stop_cause { /* who asked the monitor to stop the tree; the first one wins 
 		  STOP_CAUSE_NONE = 0,
 		  STOP_CAUSE_DEADLINE = 1,
 		  STOP_CAUSE_REQUEST = 2,
+		  STOP_CAUSE_WATCHDOG = 3,
 };
 
 enum exec_step { /* where the start of the command broke */
@@ -33,6 +34,7 @@ enum {
 	RESULT_KILL_SENT = 4,
 	RESULT_CAP_UNENFORCED = 8, /* the file system cannot punch holes */
 	RESULT_OUTPUT_FAILED = 16,
+	RESULT_SELF_EXTENDED = 32, /* deadline_ns was moved last by the job itself */
 };
 
 struct result {
@@ -57,7 +59,9 @@ struct result {
 	uint64_t out_dropped;        /* of these, punched */
 	uint64_t user_us, system_us; /* of the whole tree reaped */
 	uint64_t max_rss_bytes;
-	uint64_t reserved[4]; /* 0 */
+	uint64_t err_bytes, err_dropped; /* of a stderr file of its own */
+	int64_t deadline_ns;             /* CLOCK_BOOTTIME, as it was at the end */
+	uint64_t reserved[1];            /* 0 */
 };
 
 _Static_assert(sizeof(struct result) == 160, "result");

@@ -3,7 +3,7 @@
  *
  *   jobs/uuid            16 raw bytes + newline-free: the database that owns this directory, as 32
  * hex digits jobs/seen            highest spawn sequence acted on, decimal and newline
- *   jobs/<id>.<attempt>/ fresh | started, ctl, result
+ *   jobs/<id>.<attempt>/ fresh | started, ctl, notify, progress, result
  *   jobs/.new.<…>        being built, being removed, waiting for reuse, or about to change places
  * with `seen`: never read
  */
@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "record/progress.h"
 #include "record/result.h"
 
 #define RUNDIR_JOBS "jobs"
@@ -22,6 +23,8 @@
 #define RUNDIR_FRESH "fresh"
 #define RUNDIR_STARTED "started"
 #define RUNDIR_CTL "ctl"
+#define RUNDIR_NOTIFY "notify" /* datagram socket of the job's user, 0600 */
+#define RUNDIR_PROGRESS "progress"
 #define RUNDIR_RESULT "result"
 #define RUNDIR_RESULT_TMP "result.tmp" /* its space, reserved; never read */
 #define RUNDIR_ASIDE ".new." /* prefix of names that are not (or no longer) job directories */
@@ -42,6 +45,8 @@ struct rundir_evidence {
 	bool dir, fresh, started;
 	bool has_result;
 	struct result result; /* valid if has_result */
+	bool has_progress;
+	struct progress progress; /* valid if has_progress */
 };
 /* What lies in jobs/<id>.<attempt>: 0 or -errno (nothing concluded). Reads `result` first, then the
  * markers, so a result that appears in between is at worst missed, never contradicted. A malformed

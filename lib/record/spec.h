@@ -22,6 +22,11 @@ struct spec {
 	int32_t nice;        /* added to the spawner's */
 	int64_t deadline_ns; /* CLOCK_BOOTTIME, absolute */
 	int64_t grace_ns;
+	int64_t limit_ns; /* CLOCK_BOOTTIME: as far as the job may move its own deadline */
+	int64_t warn_ns;  /* so long before the deadline warn_signal goes to the main process; 0: no
+			     warning */
+	int64_t watchdog_ns; /* longest silence on the notify socket; 0: none asked */
+	int32_t warn_signal;
 	uint64_t out_max; /* bytes of output kept at the tail; the head keeps 64 KiB more */
 	uint32_t out_gid; /* group of the output file after hand-over (system mode); UINT32_MAX:
 			     leave */
