@@ -137,9 +137,10 @@ typedef int (*store_lane_fn)(void *arg, const struct store_lane *lane);
 int store_lanes_each(struct store *s, store_lane_fn fn, void *arg);
 int store_lane_head(struct store *s, const char *class_name, uint32_t uid, uint64_t *ret_id,
 		    int32_t *ret_priority);
-/* Earliest requested absolute deadline among the queued; STORE_E_NOT_FOUND. */
+/* Earliest deadline (wall) among the queued, whose rows hold the latest moment at which they may end:
+ * as asked or as inherited; 0 where there is none. STORE_E_NOT_FOUND. */
 int store_queue_next_deadline(struct store *s, int64_t *ret_us);
-/* Ids of queued jobs whose absolute deadline is <= NOW_US; at most MAX; number in RET_N. */
+/* Ids of queued jobs whose deadline is <= NOW_US; at most MAX; number in RET_N. */
 int store_queue_overdue(struct store *s, int64_t now_us, uint64_t *ids, size_t max, size_t *ret_n);
 
 /* Counts kept by triggers: cheap at any size. Index = enum job_state. */

@@ -9,13 +9,12 @@ const char *const store_queue_sql[Q_N] = {
 	[Q_LANE_HEAD] =
 		"SELECT id, priority FROM job INDEXED BY job_queue"
 		" WHERE state = 1 AND class = ? AND uid = ? ORDER BY priority DESC, id LIMIT 1",
-	[Q_QUEUE_NEXT_DEADLINE] = "SELECT deadline_requested FROM job INDEXED BY job_absolute"
-				  " WHERE state = 1 AND deadline_requested > 0"
-				  " ORDER BY deadline_requested LIMIT 1",
-	[Q_QUEUE_OVERDUE] =
-		"SELECT id FROM job INDEXED BY job_absolute"
-		" WHERE state = 1 AND deadline_requested > 0 AND deadline_requested <= ?"
-		" ORDER BY deadline_requested LIMIT ?",
+	/* The deadline of a queued row is the moment after which it is not worth starting. */
+	[Q_QUEUE_NEXT_DEADLINE] = "SELECT deadline FROM job INDEXED BY job_absolute"
+				  " WHERE state = 1 AND deadline > 0 ORDER BY deadline LIMIT 1",
+	[Q_QUEUE_OVERDUE] = "SELECT id FROM job INDEXED BY job_absolute"
+			    " WHERE state = 1 AND deadline > 0 AND deadline <= ?"
+			    " ORDER BY deadline LIMIT ?",
 	[Q_COUNTS] = "SELECT state, n FROM state_count",
 };
 

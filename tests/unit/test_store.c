@@ -430,7 +430,7 @@ TEST(queue_deadlines)
 	need(store_begin(s, "t") == 0);
 	for (size_t i = 0; i < ARRAY_SIZE(at); i++) {
 		j = job_like("a", 1, i == 5 ? JOB_RUNNING : JOB_QUEUED);
-		j->deadline_requested_us = at[i] ? T0 + at[i] : 0;
+		j->deadline_us = at[i] ? T0 + at[i] : 0;
 		put(s, j);
 	}
 	need(store_commit(s) == 0);
