@@ -5,6 +5,7 @@ VERSION := 0.1.0
 B ?= build
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
+LIBDIR ?= $(PREFIX)/lib
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 CC ?= cc
 PKGCONFIG ?= pkg-config
@@ -41,7 +42,20 @@ PROGRAMS := $(B)/ctxd $(B)/ctxctl $(B)/ctx-spawner
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 MANPAGES := $(wildcard man/*.[1-8])
 
-all: $(PROGRAMS)
+# libctxd for others: the same code as in ctxctl, position independent, with a map of what it shows.
+SO_VERSION := 0
+SHARED := $(B)/libctxd.so.$(SO_VERSION)
+PIC_OBJS := $(patsubst $(B)/%,$(B)/pic/%,$(call objs,lib/client) $(call objs,lib/varlink) $(call objs,lib/base))
+$(SHARED): $(PIC_OBJS) lib/client/libctxd.map
+	$(CC) $(CFLAGS) $(filter-out -pie,$(LDFLAGS)) -shared -Wl,-soname,$(notdir $@) -Wl,--version-script=lib/client/libctxd.map \
+		-Wl,--no-undefined -o $@ $(PIC_OBJS) $(JANSSON_LIBS)
+$(B)/pic/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(filter-out -fPIE,$(CFLAGS)) -fPIC -MMD -MP -c -o $@ $<
+
+all: programs lib
+programs: $(PROGRAMS)
+lib: $(SHARED)
 
 # The notify and socket activation protocols are spoken directly: two variables and a datagram need no library.
 $(B)/ctxd: $(call objs,daemon) $(call lib,api engine exec store core varlink record trace base)
@@ -80,6 +94,12 @@ install: all
 	install -m 755 $(B)/ctxd $(DESTDIR)$(PREFIX)/sbin/ctxd
 	install -m 755 $(B)/ctx-spawner $(DESTDIR)$(PREFIX)/libexec/ctxd/ctx-spawner
 	for m in $(MANPAGES); do d=$(DESTDIR)$(PREFIX)/share/man/man$${m##*.}; install -d "$$d" && install -m 644 "$$m" "$$d/"; done
+	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/include/ctxd
+	install -m 755 $(SHARED) $(DESTDIR)$(LIBDIR)/libctxd.so.$(VERSION)
+	ln -sf libctxd.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libctxd.so.$(SO_VERSION)
+	ln -sf libctxd.so.$(SO_VERSION) $(DESTDIR)$(LIBDIR)/libctxd.so
+	install -m 644 lib/client/client.h $(DESTDIR)$(PREFIX)/include/ctxd/client.h
+	sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' lib/client/libctxd.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/libctxd.pc
 	install -d $(DESTDIR)$(PREFIX)/share/varlink $(DESTDIR)$(SYSCONFDIR)/ctxd/ctxd.conf.d
 	install -m 644 daemon/api/io.ctxd.varlink $(DESTDIR)$(PREFIX)/share/varlink/io.ctxd.varlink
 	[ -e $(DESTDIR)$(SYSCONFDIR)/ctxd/ctxd.conf ] || install -m 644 conf/ctxd.conf $(DESTDIR)$(SYSCONFDIR)/ctxd/ctxd.conf
@@ -92,5 +112,5 @@ clean:
 	rm -rf build build-*
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all install clean check check-asan check-valgrind check-source fuzz bench lint format help
+.PHONY: all programs lib install clean check check-asan check-valgrind check-source fuzz bench lint format help
 .DELETE_ON_ERROR:

@@ -35,6 +35,7 @@ struct ctxd_client {
 	int timeout_ms; /* -1: none */
 	struct buf in;
 	size_t scanned; /* of `in`, by varlink_next */
+	struct buf out; /* queued, not sent yet */
 	char *path;     /* owned */
 	bool ended;     /* the other side has closed; `in` may still hold replies */
 	bool useless;   /* a send or a call was given up half-way */
@@ -171,6 +172,7 @@ ctxd_close(struct ctxd_client *c)
 		return NULL;
 	(void)close(c->fd);
 	buf_done(&c->in);
+	buf_done(&c->out);
 	free(c->path);
 	free(c);
 	return NULL;
@@ -266,29 +268,42 @@ send_wait(struct ctxd_client *c, const struct limit *l, struct ctxd_failure *f)
 	return r == -ETIMEDOUT ? failure_timeout(f, c->path, c->timeout_ms) : failure_errno(f, r);
 }
 
+/* What is queued, as far as the socket takes it. 0, -EAGAIN, or -1 with F. */
 static int
-send_all(struct ctxd_client *c, const char *p, size_t n, struct ctxd_failure *f)
+send_queued(struct ctxd_client *c, struct ctxd_failure *f)
 {
-	struct limit l = limit_in(c->timeout_ms);
+	while (buf_len(&c->out) > 0) {
+		ssize_t n = send(c->fd, buf_head(&c->out), buf_len(&c->out),
+				 MSG_NOSIGNAL | MSG_DONTWAIT);
 
-	while (n > 0) {
-		ssize_t sent = send(c->fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT);
-
-		if (sent >= 0) {
-			p += sent;
-			n -= (size_t)sent;
+		if (n >= 0) {
+			buf_consume(&c->out, (size_t)n);
 		} else if (errno == EAGAIN) {
-			if (send_wait(c, &l, f) < 0)
-				return -1;
+			return -EAGAIN;
 		} else if (errno == EPIPE || errno == ECONNRESET) {
 			c->useless = true;
+			buf_clear(&c->out);
 			return send_refused(c, f);
 		} else if (errno != EINTR) {
 			c->useless = true;
 			return failure_errno(f, -errno);
 		}
 	}
+	buf_shrink(&c->out, READ_SIZE);
 	return 0;
+}
+
+/* All of it, waiting for the socket. 0 or -1. */
+static int
+send_all(struct ctxd_client *c, struct ctxd_failure *f)
+{
+	struct limit l = limit_in(c->timeout_ms);
+	int r;
+
+	while ((r = send_queued(c, f)) == -EAGAIN)
+		if (send_wait(c, &l, f) < 0)
+			return -1;
+	return r;
 }
 
 static int
@@ -302,24 +317,56 @@ call_encode(struct buf *out, const char *method, json_t *params, unsigned flags)
 	return varlink_call_write(out, full, params, flags & CTXD_CALL_MORE ? VARLINK_MORE : 0);
 }
 
+/* Encode behind what is queued. PARAMS is stolen. 0 or -1. */
+static int
+enqueue(struct ctxd_client *c, const char *method, json_t *params, unsigned flags,
+	struct ctxd_failure *f)
+{
+	size_t mark = buf_len(&c->out);
+	int r;
+
+	failure_none(f);
+	if (c->useless || c->ended) {
+		json_decref(params);
+		return failure_lost(f, c->path);
+	}
+	r = call_encode(&c->out, method, params, flags);
+	json_decref(params);
+	if (r == 0)
+		return 0;
+	c->out.end = c->out.start + mark; /* nothing of it goes out */
+	c->out.failed = 0;
+	return failure_errno(f, r);
+}
+
 int
 ctxd_send(struct ctxd_client *c, const char *method, json_t *params, unsigned flags,
 	  struct ctxd_failure *f)
 {
-	struct buf out = {0};
+	return enqueue(c, method, params, flags, f) < 0 ? -1 : send_all(c, f);
+}
+
+int
+ctxd_queue(struct ctxd_client *c, const char *method, json_t *params, unsigned flags,
+	   struct ctxd_failure *f)
+{
+	return enqueue(c, method, params, flags, f) < 0 ? -1 : ctxd_flush(c, f);
+}
+
+int
+ctxd_flush(struct ctxd_client *c, struct ctxd_failure *f)
+{
 	int r;
 
 	failure_none(f);
-	r = call_encode(&out, method, params, flags);
-	json_decref(params);
-	if (r < 0)
-		r = failure_errno(f, r);
-	else if (c->useless || c->ended)
-		r = failure_lost(f, c->path);
-	else
-		r = send_all(c, buf_head(&out), buf_len(&out), f);
-	buf_done(&out);
-	return r;
+	r = send_queued(c, f);
+	return r == -EAGAIN ? 0 : r;
+}
+
+short
+ctxd_events(const struct ctxd_client *c)
+{
+	return (short)(buf_len(&c->out) > 0 ? POLLIN | POLLOUT : POLLIN);
 }
 
 /* What the caller of a receive wants: a tree, or rows. */

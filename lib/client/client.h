@@ -70,9 +70,20 @@ int ctxd_send(struct ctxd_client *c, const char *method, json_t *params, unsigne
 /* Next reply: its parameters in *RET (a new reference of the caller), *RET_CONTINUES may be NULL.
  * 0, or -1 with F. */
 int ctxd_receive(struct ctxd_client *c, json_t **ret, bool *ret_continues, struct ctxd_failure *f);
-/* Both. */
+/* Both. F may be NULL, here and in every function. */
 int ctxd_call(struct ctxd_client *c, const char *method, json_t *params, json_t **ret,
 	      struct ctxd_failure *f);
+/* ---- For an event loop: nothing below here waits. Watch ctxd_fd for ctxd_events; when it is
+ * writable call ctxd_flush, when it is readable call ctxd_poll until it gives 1. */
+
+/* As ctxd_send, but what the socket does not take now stays queued (memory is the limit: look at
+ * ctxd_events before sending much). */
+int ctxd_queue(struct ctxd_client *c, const char *method, json_t *params, unsigned flags,
+	       struct ctxd_failure *f);
+/* Send on what is queued. 0 (also when not all of it could go), or -1. */
+int ctxd_flush(struct ctxd_client *c, struct ctxd_failure *f);
+/* POLLIN, and POLLOUT while something is queued. */
+short ctxd_events(const struct ctxd_client *c);
 /* A reply that is already buffered, without waiting: 0, -1 with F, or 1 when there is none yet
  * (reads once, not blocking). */
 int ctxd_poll(struct ctxd_client *c, json_t **ret, bool *ret_continues, struct ctxd_failure *f);
