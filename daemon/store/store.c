@@ -44,10 +44,13 @@ store_begin(struct store *s, const char *where)
 static void
 txn_over(struct store *s, bool committed)
 {
-	if (committed)
+	if (committed) {
 		s->seq_committed = s->seq;
-	else
+		s->edge_committed = s->edge;
+	} else {
 		s->seq = s->seq_committed;
+		s->edge = s->edge_committed;
+	}
 	s->txn = s->poisoned = false;
 }
 
@@ -164,18 +167,25 @@ store_meta_read(struct store *s)
 {
 	sqlite3_stmt *st = NULL;
 	const void *uuid;
-	sqlite3_int64 seq;
+	sqlite3_int64 seq, edge;
 	int rc, r = 0;
 
-	rc = sqlite3_prepare_v2(s->db, "SELECT uuid, seq FROM meta", -1, &st, NULL);
+	rc = sqlite3_prepare_v2(
+		s->db,
+		"SELECT uuid, seq, max(edge, coalesce((SELECT max(edge) FROM history), 0))"
+		" FROM meta",
+		-1, &st, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_step(st);
 	if (rc == SQLITE_ROW) {
 		uuid = sqlite3_column_blob(st, 0);
 		seq = sqlite3_column_int64(st, 1);
-		if (uuid && sqlite3_column_bytes(st, 0) == sizeof(s->uuid) && seq >= 0) {
+		edge = sqlite3_column_int64(st, 2);
+		if (uuid && sqlite3_column_bytes(st, 0) == sizeof(s->uuid) && seq >= 0 &&
+		    edge >= 0) {
 			memcpy(s->uuid, uuid, sizeof(s->uuid));
 			s->seq = s->seq_committed = (uint64_t)seq;
+			s->edge = s->edge_committed = (uint64_t)edge;
 		} else {
 			r = -EUCLEAN;
 		}

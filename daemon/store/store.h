@@ -7,7 +7,8 @@
  * store_rollback and store_close gives -ECANCELED until store_rollback. A write that fails poisons
  * too where SQLite took back only that statement: what was written before it belongs together with
  * it. Errors: -ENOSPC (SQLITE_FULL), -EBUSY, -EIO, -ENOMEM, -EROFS (readonly), -EUCLEAN (corrupt),
- * -ECANCELED (poisoned), each traced once, but for -EBUSY and -ECANCELED. No call ever waits for a
+ * -ECANCELED (poisoned), -EEXIST (a key that its user has already; who inserts looks
+ * first), each traced once, but for -EBUSY and -ECANCELED. No call ever waits for a
  * lock. Whatever writes needs the open transaction (asserted).
  *
  * Nobody may open and close ctxd.db or its side files by other means in this process: that would
@@ -137,8 +138,8 @@ typedef int (*store_lane_fn)(void *arg, const struct store_lane *lane);
 int store_lanes_each(struct store *s, store_lane_fn fn, void *arg);
 int store_lane_head(struct store *s, const char *class_name, uint32_t uid, uint64_t *ret_id,
 		    int32_t *ret_priority);
-/* Earliest deadline (wall) among the queued, whose rows hold the latest moment at which they may end:
- * as asked or as inherited; 0 where there is none. STORE_E_NOT_FOUND. */
+/* Earliest deadline (wall) among the queued, whose rows hold the latest moment at which they may
+ * end: as asked or as inherited; 0 where there is none. STORE_E_NOT_FOUND. */
 int store_queue_next_deadline(struct store *s, int64_t *ret_us);
 /* Ids of queued jobs whose deadline is <= NOW_US; at most MAX; number in RET_N. */
 int store_queue_overdue(struct store *s, int64_t now_us, uint64_t *ids, size_t max, size_t *ret_n);

@@ -1,58 +1,129 @@
-/* store_context.c - contexts: keys, children, scopes, what is bound; history for readers. */
+/* store_context.c - what the tree of contexts asks of the database: whose key it is, who is
+ * attached below whom, scopes and their deadlines, who is bound to a connection. Ids come in
+ * blocks, so that no walk depends on how many there are. */
+#include "store/store_columns.h"
 #include "store/store_db.h"
+
+/* The WHERE clauses repeat those of the indexes word by word, as in store_old.c. */
+const char *const store_context_sql[Q_N] = {
+	[Q_JOB_BY_KEY] = "SELECT id FROM job INDEXED BY job_by_key WHERE key = ? AND uid = ?",
+	[Q_ATTACHED] = "SELECT id FROM job INDEXED BY job_attached"
+		       " WHERE parent = ? AND id > ? AND parent > 0 AND state <= 4 AND inherit >= 8"
+		       " ORDER BY id LIMIT ?",
+	[Q_SCOPES] = "SELECT " STORE_COLUMNS " FROM job INDEXED BY job_scopes"
+		     " WHERE state = 4 ORDER BY deadline_boot_ns, id",
+	[Q_SCOPE_NEXT_DEADLINE] = "SELECT deadline_boot_ns FROM job INDEXED BY job_scopes"
+				  " WHERE state = 4 AND deadline_boot_ns > 0"
+				  " ORDER BY deadline_boot_ns LIMIT 1",
+	[Q_SCOPE_OVERDUE] = "SELECT id FROM job INDEXED BY job_scopes"
+			    " WHERE state = 4 AND deadline_boot_ns > 0 AND deadline_boot_ns <= ?"
+			    " ORDER BY deadline_boot_ns, id LIMIT ?",
+	[Q_BOUND] = "SELECT id FROM job INDEXED BY job_bound"
+		    " WHERE id > ? AND bound = 1 AND state <= 4 ORDER BY id LIMIT ?",
+};
+_Static_assert(INHERIT_CANCEL == 8 && (INHERIT_VALUES | INHERIT_TRACE | INHERIT_DEADLINE) < 8,
+	       "job_attached knows cancel by its being the highest bit");
 
 int
 store_job_by_key(struct store *s, uint32_t uid, const char *key, uint64_t *ret_id)
 {
-	(void)s, (void)uid, (void)key, (void)ret_id;
-	return STORE_E_NOT_FOUND;
+	_reset_ sqlite3_stmt *st;
+	int r;
+
+	st = store_db_stmt(s, Q_JOB_BY_KEY, &r);
+	if (!st)
+		return r;
+	(void)store_db_bind_str(st, 1, key);
+	(void)sqlite3_bind_int64(st, 2, uid);
+	r = store_db_row(s, st);
+	if (r <= 0)
+		return r < 0 ? r : STORE_E_NOT_FOUND;
+	*ret_id = (uint64_t)sqlite3_column_int64(st, 0);
+	return 0;
 }
+
+/* What is a row id at all; larger ones are of no row. */
+static sqlite3_int64
+row_id(uint64_t id)
+{
+	return id > INT64_MAX ? INT64_MAX : (sqlite3_int64)id;
+}
+
+/* Collect the ids that ST, bound but for its LIMIT (parameter LAST), gives. */
+static int
+collect(struct store *s, sqlite3_stmt *st, int last, uint64_t *ids, size_t max, size_t *ret_n)
+{
+	size_t n = 0;
+	int r = 0;
+
+	(void)sqlite3_bind_int64(st, last, max > INT32_MAX ? INT32_MAX : (sqlite3_int64)max);
+	while (n < max && (r = store_db_row(s, st)) > 0)
+		ids[n++] = (uint64_t)sqlite3_column_int64(st, 0);
+	if (r < 0)
+		return r;
+	*ret_n = n;
+	return 0;
+}
+
 int
 store_attached(struct store *s, uint64_t parent, uint64_t after, uint64_t *ids, size_t max,
 	       size_t *ret_n)
 {
-	(void)s, (void)parent, (void)after, (void)ids, (void)max;
-	*ret_n = 0;
-	return 0;
+	_reset_ sqlite3_stmt *st;
+	int r;
+
+	st = store_db_stmt(s, Q_ATTACHED, &r);
+	if (!st)
+		return r;
+	(void)sqlite3_bind_int64(st, 1, row_id(parent));
+	(void)sqlite3_bind_int64(st, 2, row_id(after));
+	return collect(s, st, 3, ids, max, ret_n);
 }
+
 int
 store_scopes_each(struct store *s, store_job_fn fn, void *arg)
 {
-	(void)s, (void)fn, (void)arg;
+	return store_rows_each(s, Q_SCOPES, fn, arg);
+}
+
+int
+store_scope_next_deadline(struct store *s, int64_t *ret_boot_ns)
+{
+	_reset_ sqlite3_stmt *st;
+	int r;
+
+	st = store_db_stmt(s, Q_SCOPE_NEXT_DEADLINE, &r);
+	if (!st)
+		return r;
+	r = store_db_row(s, st);
+	if (r <= 0)
+		return r < 0 ? r : STORE_E_NOT_FOUND;
+	*ret_boot_ns = sqlite3_column_int64(st, 0);
 	return 0;
 }
-int
-store_scope_next_deadline(struct store *s, int64_t *ret)
-{
-	(void)s, (void)ret;
-	return STORE_E_NOT_FOUND;
-}
+
 int
 store_scope_overdue(struct store *s, int64_t now_ns, uint64_t *ids, size_t max, size_t *ret_n)
 {
-	(void)s, (void)now_ns, (void)ids, (void)max;
-	*ret_n = 0;
-	return 0;
+	_reset_ sqlite3_stmt *st;
+	int r;
+
+	st = store_db_stmt(s, Q_SCOPE_OVERDUE, &r);
+	if (!st)
+		return r;
+	(void)sqlite3_bind_int64(st, 1, now_ns);
+	return collect(s, st, 2, ids, max, ret_n);
 }
+
 int
 store_bound(struct store *s, uint64_t after, uint64_t *ids, size_t max, size_t *ret_n)
 {
-	(void)s, (void)after, (void)ids, (void)max;
-	*ret_n = 0;
-	return 0;
-}
-int
-store_events(struct store *s, const struct store_event_filter *f, store_event_fn fn, void *arg,
-	     uint64_t *ret_next)
-{
-	(void)s, (void)f, (void)fn, (void)arg;
-	*ret_next = 0;
-	return 0;
-}
-int
-store_events_last(struct store *s, uint64_t *ret)
-{
-	(void)s;
-	*ret = 0;
-	return 0;
+	_reset_ sqlite3_stmt *st;
+	int r;
+
+	st = store_db_stmt(s, Q_BOUND, &r);
+	if (!st)
+		return r;
+	(void)sqlite3_bind_int64(st, 1, row_id(after));
+	return collect(s, st, 2, ids, max, ret_n);
 }

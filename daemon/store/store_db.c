@@ -8,8 +8,8 @@
 #include "base/mem.h"
 
 static const char *const *const tables[] = {
-	store_sql,       store_job_sql, store_env_sql,  store_history_sql,
-	store_queue_sql, store_old_sql, store_list_sql,
+	store_sql,         store_job_sql,   store_env_sql, store_history_sql, store_event_sql,
+	store_context_sql, store_queue_sql, store_old_sql, store_list_sql,
 };
 
 static const char *
@@ -129,6 +129,8 @@ store_db_errno(sqlite3 *db, int rc)
 		return -EBUSY;
 	case SQLITE_NOMEM:
 		return -ENOMEM;
+	case SQLITE_CONSTRAINT:
+		return rc == SQLITE_CONSTRAINT_UNIQUE ? -EEXIST : -EIO;
 	case SQLITE_READONLY:
 		return -EROFS;
 	case SQLITE_CORRUPT:

@@ -25,6 +25,8 @@ enum store_query {
 	Q_JOB_UPDATE,
 	Q_JOB_GET,
 	Q_JOB_LIVE,
+	Q_VALUE_ADD,
+	Q_OUTPUT_BACK,
 	/* store_env.c */
 	Q_ENV_INSERT,
 	Q_ENV_GET,
@@ -34,6 +36,18 @@ enum store_query {
 	/* store_history.c */
 	Q_HISTORY_ADD,
 	Q_HISTORY_EACH,
+	/* store_event.c */
+	Q_EVENTS,
+	Q_EVENTS_END,
+	Q_EVENTS_OF,
+	Q_EVENTS_OF_END,
+	/* store_context.c */
+	Q_JOB_BY_KEY,
+	Q_ATTACHED,
+	Q_SCOPES,
+	Q_SCOPE_NEXT_DEADLINE,
+	Q_SCOPE_OVERDUE,
+	Q_BOUND,
 	/* store_queue.c */
 	Q_LANES,
 	Q_LANE_HEAD,
@@ -46,9 +60,11 @@ enum store_query {
 	Q_OUTPUT_GONE,
 	Q_JOB_DELETE,
 	Q_HISTORY_DELETE,
+	Q_EDGE_KEEP,
+	Q_VALUES_DELETE,
 	/* store_list.c: per way a pair of rows and end of the window, upwards and downwards */
 	Q_LIST,
-	Q_LIST_LAST = Q_LIST + 6 * 4 - 1,
+	Q_LIST_LAST = Q_LIST + 9 * 4 - 1,
 	Q_N
 };
 
@@ -57,6 +73,8 @@ extern const char *const store_sql[Q_N];
 extern const char *const store_job_sql[Q_N];
 extern const char *const store_env_sql[Q_N];
 extern const char *const store_history_sql[Q_N];
+extern const char *const store_event_sql[Q_N];
+extern const char *const store_context_sql[Q_N];
 extern const char *const store_queue_sql[Q_N];
 extern const char *const store_old_sql[Q_N];
 extern const char *const store_list_sql[Q_N];
@@ -68,6 +86,8 @@ struct store {
 	uint8_t uuid[16];
 	uint64_t seq; /* highest taken */
 	uint64_t seq_committed;
+	uint64_t edge; /* of history: highest taken */
+	uint64_t edge_committed;
 	bool txn;      /* between store_begin and the end of the transaction */
 	bool poisoned; /* SQLite or an error took the transaction away */
 };
@@ -121,6 +141,8 @@ struct store_row {
 };
 int store_row_decode(struct store *s, sqlite3_stmt *st, struct store_row *row);
 void store_row_done(struct store_row *row);
+/* FN for each row of Q, which has no parameters. */
+int store_rows_each(struct store *s, enum store_query q, store_job_fn fn, void *arg);
 
 /* store_env.c: the environment goes with its job. */
 int store_env_insert(struct store *s, uint64_t id, const struct strv *env);

@@ -5,7 +5,7 @@
 const char *const store_history_sql[Q_N] = {
 	[Q_HISTORY_ADD] =
 		"INSERT INTO history(job, attempt, at, from_state, to_state, cause_code, cause,"
-		" by_uid) VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+		" by_uid, edge) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	[Q_HISTORY_EACH] = "SELECT attempt, at, from_state, to_state, cause_code, cause,"
 			   " coalesce(by_uid, -1) FROM history WHERE job = ? ORDER BY edge",
 };
@@ -30,7 +30,11 @@ store_history_add(struct store *s, const struct store_edge *edge)
 		(void)sqlite3_bind_int64(st, 8, edge->by_uid);
 	else
 		(void)sqlite3_bind_null(st, 8);
-	return store_db_run(s, st);
+	(void)sqlite3_bind_int64(st, 9, (sqlite3_int64)s->edge + 1);
+	r = store_db_run(s, st);
+	if (r == 0)
+		s->edge++;
+	return r;
 }
 
 int

@@ -24,6 +24,8 @@ const char *const store_job_sql[Q_N] = {
 	[Q_JOB_GET] = "SELECT " STORE_COLUMNS " FROM job WHERE id = ?",
 	[Q_JOB_LIVE] = "SELECT " STORE_COLUMNS " FROM job INDEXED BY job_unfinished"
 		       " WHERE state <= 4 AND state BETWEEN 2 AND 3 ORDER BY id",
+	[Q_VALUE_ADD] = "INSERT INTO job_value(name, value, job) VALUES(?, ?, ?)",
+	[Q_OUTPUT_BACK] = "UPDATE job SET output_gone = 0 WHERE id = ?",
 };
 
 enum { COMMAND_MAX = 200, UPDATE_ID = C_N - C_STATE + 1, UPDATE_FROM };
@@ -201,6 +203,29 @@ bind_mutable(sqlite3_stmt *st, int base, const struct job *j)
 	bind_end(st, base, j);
 }
 
+/* For searching; the job itself has them in its row. */
+static int
+values_insert(struct store *s, uint64_t id, const struct strv *values)
+{
+	sqlite3_stmt *st;
+	const char *eq;
+	int r = 0;
+
+	for (const char *v = strv_first(values); v && r == 0; v = strv_next(values, v)) {
+		eq = strchr(v, '=');
+		assert(eq);
+		st = store_db_write_stmt(s, Q_VALUE_ADD, &r);
+		if (!st)
+			return r;
+		(void)sqlite3_bind_text64(st, 1, v, (sqlite3_uint64)(eq - v), SQLITE_STATIC,
+					  SQLITE_UTF8);
+		(void)store_db_bind_str(st, 2, eq + 1);
+		(void)sqlite3_bind_int64(st, 3, (sqlite3_int64)id);
+		r = store_db_run(s, st);
+	}
+	return r;
+}
+
 int
 store_job_insert(struct store *s, struct job *j, const struct strv *env)
 {
@@ -231,13 +256,34 @@ store_job_insert(struct store *s, struct job *j, const struct strv *env)
 	if (r < 0)
 		return r;
 	id = (uint64_t)sqlite3_last_insert_rowid(s->db);
-	if (env) {
+	r = values_insert(s, id, &j->values);
+	if (r == 0 && env)
 		r = store_env_insert(s, id, env);
-		if (r < 0)
-			return r;
-	}
-	j->id = id;
-	return 0;
+	if (r == 0)
+		j->id = id;
+	return r;
+}
+
+/* J has ended, or is queued anew. */
+static int
+crossed_over(struct store *s, const struct job *j)
+{
+	sqlite3_stmt *st;
+	int r;
+
+	if (j->state == JOB_SUCCEEDED)
+		return store_env_drop(s, j->id);
+	if (job_state_ended(j->state))
+		return store_env_ended(s, j->id, j->ended_us);
+	r = store_env_ended(s, j->id, 0);
+	if (r < 0)
+		return r;
+	/* Output of the attempts so far may be gone; there will be more. */
+	st = store_db_write_stmt(s, Q_OUTPUT_BACK, &r);
+	if (!st)
+		return r;
+	(void)sqlite3_bind_int64(st, 1, (sqlite3_int64)j->id);
+	return store_db_run(s, st);
 }
 
 int
@@ -257,10 +303,7 @@ store_job_update(struct store *s, const struct job *j, enum job_state from)
 		return r;
 	if (sqlite3_changes(s->db) == 0)
 		return STORE_E_STALE;
-	if (!job_state_ended(j->state) || job_state_ended(from))
-		return 0;
-	return j->state == JOB_SUCCEEDED ? store_env_drop(s, j->id)
-					 : store_env_ended(s, j->id, j->ended_us);
+	return job_state_ended(j->state) == job_state_ended(from) ? 0 : crossed_over(s, j);
 }
 
 static int
@@ -314,17 +357,36 @@ decode_bytes(sqlite3_stmt *st, enum store_column c, void *ret, size_t n)
 	return true;
 }
 
+/* The same for a column that may be NULL: RET stays as it is then. */
+static bool
+decode_opt_bytes(sqlite3_stmt *st, enum store_column c, void *ret, size_t n, bool *ret_has)
+{
+	*ret_has = sqlite3_column_type(st, c) != SQLITE_NULL;
+	return !*ret_has || decode_bytes(st, c, ret, n);
+}
+
 static int
-decode_context(sqlite3_stmt *st, struct job *j)
+decode_trace(sqlite3_stmt *st, struct job *j)
 {
 	if (!decode_bytes(st, C_TRACE_ID, j->trace.trace_id, sizeof(j->trace.trace_id)) ||
-	    !decode_bytes(st, C_SPAN_ID, j->trace.span_id, sizeof(j->trace.span_id)))
+	    !decode_bytes(st, C_SPAN_ID, j->trace.span_id, sizeof(j->trace.span_id)) ||
+	    !decode_opt_bytes(st, C_PARENT_SPAN, j->parent_span, sizeof(j->parent_span),
+			      &j->has_parent_span))
 		return malformed(j, "the trace");
-	j->has_parent_span =
-		decode_bytes(st, C_PARENT_SPAN, j->parent_span, sizeof(j->parent_span));
 	j->trace.flags = (uint8_t)sqlite3_column_int(st, C_TRACE_FLAGS);
 	j->tracestate = store_db_str(st, C_TRACESTATE);
 	j->baggage = store_db_str(st, C_BAGGAGE);
+	return 0;
+}
+
+static int
+decode_context(sqlite3_stmt *st, struct job *j)
+{
+	int r;
+
+	r = decode_trace(st, j);
+	if (r < 0)
+		return r;
 	j->parent = (uint64_t)sqlite3_column_int64(st, C_PARENT);
 	j->inherited_us = sqlite3_column_int64(st, C_INHERITED);
 	j->bound = sqlite3_column_int(st, C_BOUND) != 0;
@@ -396,11 +458,10 @@ decode_fixed(sqlite3_stmt *st, struct job *j)
 	j->deadline_requested_us = sqlite3_column_int64(st, C_DEADLINE_REQUESTED);
 }
 
-static void
+static int
 decode_attempt(sqlite3_stmt *st, struct job *j)
 {
-	size_t n;
-	const void *boot = column_bytes(st, C_BOOT, &n);
+	bool has;
 
 	j->priority = sqlite3_column_int(st, C_PRIORITY);
 	j->started_us = sqlite3_column_int64(st, C_STARTED);
@@ -414,11 +475,12 @@ decode_attempt(sqlite3_stmt *st, struct job *j)
 	j->stop_signal = sqlite3_column_int(st, C_STOP_SIGNAL);
 	j->requeues = (uint32_t)sqlite3_column_int64(st, C_REQUEUES);
 	j->seq = (uint64_t)sqlite3_column_int64(st, C_SEQ);
-	if (n == sizeof(j->boot))
-		memcpy(j->boot, boot, n);
 	j->pid = (uint32_t)sqlite3_column_int64(st, C_PID);
 	j->cancel_attempt = (uint32_t)sqlite3_column_int64(st, C_CANCEL_ATTEMPT);
 	j->cancel_now = sqlite3_column_int(st, C_CANCEL_NOW) != 0;
+	if (!decode_opt_bytes(st, C_BOOT, j->boot, sizeof(j->boot), &has))
+		return malformed(j, "the boot id");
+	return 0;
 }
 
 static void
@@ -458,12 +520,15 @@ store_row_decode(struct store *s, sqlite3_stmt *st, struct store_row *row)
 		return malformed(j, "the state");
 	j->state = (enum job_state)state;
 	decode_fixed(st, j);
-	decode_attempt(st, j);
+	if (j->kind != JOB_KIND_JOB && j->kind != JOB_KIND_SCOPE)
+		return malformed(j, "the kind");
 	decode_end(st, j);
 	if (!j->class_name) /* NOT NULL: SQLite had no memory to show it */
 		return store_db_fail(s, SQLITE_NOMEM, "a row of a job");
 	decode_progress(st, j);
-	r = decode_context(st, j);
+	r = decode_attempt(st, j);
+	if (r == 0)
+		r = decode_context(st, j);
 	if (r == 0)
 		r = decode_groups(st, row);
 	return r;
@@ -505,13 +570,13 @@ store_job_get(struct store *s, uint64_t id, struct job **ret)
 }
 
 int
-store_live_each(struct store *s, store_job_fn fn, void *arg)
+store_rows_each(struct store *s, enum store_query q, store_job_fn fn, void *arg)
 {
 	_cleanup_(store_row_done) struct store_row row = {0};
 	_reset_ sqlite3_stmt *st;
 	int r;
 
-	st = store_db_stmt(s, Q_JOB_LIVE, &r);
+	st = store_db_stmt(s, q, &r);
 	if (!st)
 		return r;
 	while ((r = store_db_row(s, st)) > 0) {
@@ -522,4 +587,10 @@ store_live_each(struct store *s, store_job_fn fn, void *arg)
 			return r;
 	}
 	return r;
+}
+
+int
+store_live_each(struct store *s, store_job_fn fn, void *arg)
+{
+	return store_rows_each(s, Q_JOB_LIVE, fn, arg);
 }

@@ -1,5 +1,6 @@
 /* store_old.c - retention: which records and outputs are old enough to go. Deciding when, and
  * pacing it, is the engine's. */
+#include "base/mem.h"
 #include "store/store_db.h"
 
 /* The WHERE clauses repeat those of the indexes word by word: that is how SQLite sees that an index
@@ -10,11 +11,15 @@ const char *const store_old_sql[Q_N] = {
 		" WHERE state >= 5 AND (state <> 9 OR resolution_as IS NOT NULL) AND ended < ?"
 		" ORDER BY ended LIMIT ?",
 	[Q_OLD_OUTPUTS] = "SELECT id, attempt FROM job INDEXED BY job_output"
-			  " WHERE state >= 5 AND output_gone = 0 AND ended < ?"
+			  " WHERE state >= 5 AND kind = 1 AND output_gone = 0 AND ended < ?"
 			  " ORDER BY ended LIMIT ?",
 	[Q_OUTPUT_GONE] = "UPDATE job SET output_gone = 1 WHERE id = ?",
 	[Q_JOB_DELETE] = "DELETE FROM job WHERE id = ?",
-	[Q_HISTORY_DELETE] = "DELETE FROM history WHERE job = ?",
+	[Q_HISTORY_DELETE] = "DELETE FROM history INDEXED BY history_job WHERE job = ?",
+	/* Where the newest edge is of this job: its number must not be given again. */
+	[Q_EDGE_KEEP] = "UPDATE meta SET edge = (SELECT max(edge) FROM history)"
+			" WHERE (SELECT job FROM history ORDER BY edge DESC LIMIT 1) = ?",
+	[Q_VALUES_DELETE] = "DELETE FROM job_value INDEXED BY job_value_job WHERE job = ?",
 };
 
 static int
@@ -76,12 +81,11 @@ store_output_gone(struct store *s, uint64_t id)
 int
 store_job_delete(struct store *s, uint64_t id)
 {
-	int r;
+	static const enum store_query parts[] = {Q_EDGE_KEEP, Q_HISTORY_DELETE, Q_VALUES_DELETE,
+						 Q_ENV_DROP, Q_JOB_DELETE};
+	int r = 0;
 
-	r = run_for(s, Q_HISTORY_DELETE, id);
-	if (r == 0)
-		r = store_env_drop(s, id);
-	if (r == 0)
-		r = run_for(s, Q_JOB_DELETE, id);
+	for (size_t i = 0; i < ARRAY_SIZE(parts) && r == 0; i++)
+		r = run_for(s, parts[i], id);
 	return r;
 }

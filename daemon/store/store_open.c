@@ -193,7 +193,7 @@ inspect_rows(struct opening *o, const struct store_file *f)
 	static const struct {
 		const char *sql, *why;
 	} checks[] = {
-		{"SELECT count(*) = 9 AND min(n) >= 0 FROM state_count", "is damaged (counts)"},
+		{"SELECT count(*) = 11 AND min(n) >= 0 FROM state_count", "is damaged (counts)"},
 		{"SELECT coalesce((SELECT max(id) FROM job), 0) <=" /* */
 		 " coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'job'), 0)",
 		 "is damaged (ids)"},
@@ -312,7 +312,7 @@ insert_meta(struct store *s)
 
 	if (getrandom(uuid, sizeof(uuid), 0) != sizeof(uuid))
 		return SQLITE_IOERR;
-	rc = sqlite3_prepare_v2(s->db, "INSERT INTO meta VALUES(1, ?, 0)", -1, &st, NULL);
+	rc = sqlite3_prepare_v2(s->db, "INSERT INTO meta VALUES(1, ?, 0, 0)", -1, &st, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_bind_blob(st, 1, uuid, sizeof(uuid), SQLITE_STATIC);
 	if (rc == SQLITE_OK)

@@ -284,7 +284,7 @@ counts_are_real(struct store *s)
 		is_int(c.by_state[i], outside_int(sql));
 	}
 	is_int(c.half_processed,
-	       outside_int("SELECT count(*) FROM job WHERE state = 8 AND resolution_as IS NULL"));
+	       outside_int("SELECT count(*) FROM job WHERE state = 9 AND resolution_as IS NULL"));
 	is_int(c.half_processed, outside_int("SELECT count(*) FROM half_processed"));
 }
 
