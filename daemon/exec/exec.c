@@ -1,8 +1,10 @@
 /* exec.c - running things: the face of daemon/exec, see exec.h. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "base/err.h"
 #include "base/log.h"
@@ -228,6 +230,32 @@ exec_extend(struct exec *x, uint64_t id, uint32_t attempt, int64_t deadline_ns)
 	frame_init(&f, FRAME_EXTEND, id, attempt, sizeof(f));
 	f.deadline_ns = deadline_ns;
 	return chan_send(&l->chan, &f, sizeof(f), NULL, 0);
+}
+
+int
+exec_signal(struct exec *x, uint64_t id, uint32_t attempt, int signo, bool tree)
+{
+	struct monitor_link *l = find_link(x, id, attempt);
+	struct frame_signal f;
+
+	if (!l || l->state != ML_LIVE)
+		return -ENOTCONN;
+	frame_init(&f, FRAME_SIGNAL, id, attempt, sizeof(f));
+	f.signo = signo;
+	f.flags = tree ? SIGNAL_TREE : 0;
+	return chan_send(&l->chan, &f, sizeof(f), NULL, 0);
+}
+
+int
+exec_notify_path(const struct exec *x, uint64_t id, uint32_t attempt, char *buf, size_t size)
+{
+	char name[RUNDIR_NAME];
+	int n = snprintf(buf, size, "%s/" RUNDIR_JOBS "/%s/" RUNDIR_NOTIFY, x->spawner.runtime_dir,
+			 rundir_name(id, attempt, name));
+
+	if (n < 0 || (size_t)n >= size || (size_t)n >= sizeof(((struct sockaddr_un *)0)->sun_path))
+		return -ENAMETOOLONG;
+	return 0;
 }
 
 static int

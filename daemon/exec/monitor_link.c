@@ -65,10 +65,34 @@ on_timer(struct ev_loop *loop, ev_timer *w, int revents)
 }
 
 static void
+on_end_frame(struct monitor_link *l, const struct frame_end *f)
+{
+	if (result_check(&f->result, sizeof(f->result), l->id, l->attempt) < 0) {
+		log_err("job %ju.%u: its monitor sent a malformed result", (uintmax_t)l->id,
+			l->attempt);
+		return;
+	}
+	l->state = ML_DONE;
+	l->exec->ops.on_end(l->exec->arg, &f->result);
+}
+
+static void
+on_progress(struct monitor_link *l, const struct frame_progress *f)
+{
+	if (progress_check(&f->progress, sizeof(f->progress), l->id, l->attempt) < 0) {
+		log_err("job %ju.%u: its monitor sent malformed progress", (uintmax_t)l->id,
+			l->attempt);
+		return;
+	}
+	l->exec->ops.on_progress(l->exec->arg, &f->progress);
+}
+
+static void
 on_frame(struct chan *c, const struct frame_head *h)
 {
 	struct monitor_link *l = container_of(c, struct monitor_link, chan);
 	struct exec *x = l->exec;
+	const void *f = h;
 
 	if (h->id != l->id || h->attempt != l->attempt) {
 		log_err("a monitor of job %ju.%u speaks of %ju.%u: ignored", (uintmax_t)l->id,
@@ -77,19 +101,15 @@ on_frame(struct chan *c, const struct frame_head *h)
 	}
 	if (h->type == FRAME_HELLO) {
 		l->state = ML_LIVE;
-		x->ops.on_hello(x->arg, (const struct frame_hello *)(const void *)h);
+		x->ops.on_hello(x->arg, f);
 	} else if (h->type == FRAME_STOPPING && l->state == ML_LIVE) {
-		x->ops.on_stopping(x->arg, (const struct frame_stopping *)(const void *)h);
+		x->ops.on_stopping(x->arg, f);
+	} else if (h->type == FRAME_PROGRESS && l->state == ML_LIVE) {
+		on_progress(l, f);
+	} else if (h->type == FRAME_EXTENDED && l->state == ML_LIVE) {
+		x->ops.on_extended(x->arg, f);
 	} else if (h->type == FRAME_END) {
-		const struct frame_end *end = (const struct frame_end *)(const void *)h;
-
-		if (result_check(&end->result, sizeof(end->result), l->id, l->attempt) < 0) {
-			log_err("job %ju.%u: its monitor sent a malformed result", (uintmax_t)l->id,
-				l->attempt);
-			return;
-		}
-		l->state = ML_DONE;
-		x->ops.on_end(x->arg, &end->result);
+		on_end_frame(l, f);
 	} else {
 		log_warn("job %ju.%u: its monitor sent %s out of turn", (uintmax_t)l->id,
 			 l->attempt, frame_type_name(h->type));
