@@ -88,18 +88,22 @@ $(B)/tests/unit/test_idl: $(B)/daemon/api/idl.o
 
 include $(wildcard tools/*.mk)
 
-install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/libexec/ctxd
-	install -m 755 $(B)/ctxctl $(DESTDIR)$(PREFIX)/bin/ctxctl
-	install -m 755 $(B)/ctxd $(DESTDIR)$(PREFIX)/sbin/ctxd
-	install -m 755 $(B)/ctx-spawner $(DESTDIR)$(PREFIX)/libexec/ctxd/ctx-spawner
-	for m in $(MANPAGES); do d=$(DESTDIR)$(PREFIX)/share/man/man$${m##*.}; install -d "$$d" && install -m 644 "$$m" "$$d/"; done
+# libctxd alone, for those who build against it.
+install-lib: lib
 	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/include/ctxd
 	install -m 755 $(SHARED) $(DESTDIR)$(LIBDIR)/libctxd.so.$(VERSION)
 	ln -sf libctxd.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libctxd.so.$(SO_VERSION)
 	ln -sf libctxd.so.$(SO_VERSION) $(DESTDIR)$(LIBDIR)/libctxd.so
 	install -m 644 lib/client/client.h $(DESTDIR)$(PREFIX)/include/ctxd/client.h
-	sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' lib/client/libctxd.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/libctxd.pc
+	sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' lib/client/libctxd.pc.in \
+		>$(DESTDIR)$(LIBDIR)/pkgconfig/libctxd.pc
+
+install: all install-lib
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/libexec/ctxd
+	install -m 755 $(B)/ctxctl $(DESTDIR)$(PREFIX)/bin/ctxctl
+	install -m 755 $(B)/ctxd $(DESTDIR)$(PREFIX)/sbin/ctxd
+	install -m 755 $(B)/ctx-spawner $(DESTDIR)$(PREFIX)/libexec/ctxd/ctx-spawner
+	for m in $(MANPAGES); do d=$(DESTDIR)$(PREFIX)/share/man/man$${m##*.}; install -d "$$d" && install -m 644 "$$m" "$$d/"; done
 	install -d $(DESTDIR)$(PREFIX)/share/varlink $(DESTDIR)$(SYSCONFDIR)/ctxd/ctxd.conf.d
 	install -m 644 daemon/api/io.ctxd.varlink $(DESTDIR)$(PREFIX)/share/varlink/io.ctxd.varlink
 	[ -e $(DESTDIR)$(SYSCONFDIR)/ctxd/ctxd.conf ] || install -m 644 conf/ctxd.conf $(DESTDIR)$(SYSCONFDIR)/ctxd/ctxd.conf
@@ -112,5 +116,5 @@ clean:
 	rm -rf build build-*
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all programs lib install clean check check-asan check-valgrind check-source fuzz bench lint format help
+.PHONY: all programs lib install-lib install clean check check-asan check-valgrind check-source fuzz bench lint format help
 .DELETE_ON_ERROR:

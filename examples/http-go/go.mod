@@ -1,0 +1,3 @@
+module example.invalid/ctxd-http
+
+go 1.19
