@@ -15,8 +15,9 @@
  *   key.c        same key, same job; starting one anew
  *   progress.c   what jobs say of themselves; signals to them
  *   events.c     history for readers, and who is told that there is more of it
- *   spool.c      standard input of jobs
- *   submit.c control.c query.c watch.c retain.c   what their names say
+ *   spool.c      standard input of jobs; sweep.c removes what of it nobody needs
+ *   submit.c     accepting a job; submit_check.c says which are not
+ *   control.c query.c watch.c retain.c   what their names say
  *
  * Rules: the database is the truth. Counts in memory follow it and are rebuilt from it when a
  * commit fails (engine_resync). struct live exists for a committed running or stopping row only.
@@ -24,6 +25,7 @@
 #ifndef CTXD_ENGINE_IMPL_H
 #define CTXD_ENGINE_IMPL_H
 
+#include <dirent.h>
 #include <ev.h>
 
 #include "base/list.h"
@@ -99,6 +101,17 @@ struct live {
 	enum known_by end_by;
 };
 
+struct spools { /* standard input of jobs */
+	int dir_fd;       /* <state>/stdin; -1: not open */
+	int dirty_fd;     /* directory in it whose new entries are not synced yet; -1: none */
+	uint64_t dirty;   /* its number */
+	uint64_t temp;    /* of the last named temporary file */
+	struct map users; /* of struct spool_user: who holds spools, by uid */
+	DIR *top, *sub;   /* where the sweep is; NULL: not there */
+	uint64_t sub_number;
+	ev_timer sweep;
+};
+
 struct engine {
 	struct ev_loop *loop;
 	struct store *store;
@@ -123,8 +136,9 @@ struct engine {
 	ev_timer reattach;     /* clients may still come back */
 	struct map missing;    /* bound jobs whose client has not come back, by id */
 	struct list listeners; /* of struct engine_listener */
-	bool changed;          /* listeners are to be told after this commit */
-	int stdin_fd;          /* directory of spooled input */
+	bool changed;          /* CHANGED_FX is out: it tells the listeners after this commit */
+	struct effect changed_fx;
+	struct spools spools;
 };
 
 /* ---- lanes.c */
@@ -198,12 +212,22 @@ void recovery_step(struct live *l);  /* go on where it stands */
  * ERROR, an errno or 0, says that it never will), or to its end if it was stopping. Takes J. */
 int recovery_never_ran(struct engine *g, struct job *j, const char *text, int error);
 
+/* ---- submit.c: what a scope is asked, too */
+int
+submit_check_names(struct engine *g, const char *name, const char *class_name, struct refusal *r);
+int submit_check_times(int64_t timeout_us, int64_t deadline_us, struct refusal *r);
+int submit_copy_who(struct job *j, const struct requester *who); /* 0 or -ENOMEM */
+void submit_notice_clamp(const struct job *j, struct notices *n);
+
 /* ---- context.c */
 /* Fill J (parent, inherit, values, trace, tracestate, baggage, inherited_us) from what is asked and
  * from the parent. A parent must be the requester's (or an administrator asks). 0,
  * ENGINE_E_REFUSED, or negative errno. */
 int context_derive(struct engine *g, const struct requester *who, const struct context_args *a,
 		   struct job *j, struct notices *n, struct refusal *r);
+/* The context where the deadline that J inherited began: its parent, or one further up from which
+ * the parent has it. 0: J inherited none. */
+uint64_t context_deadline_origin(struct engine *g, const struct job *j);
 void notice(struct notices *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- tree.c: every function works in the open transaction of this iteration */
@@ -235,12 +259,25 @@ void bound_done(struct engine *g);
 int bound_load(struct engine *g); /* at start */
 
 /* ---- key.c */
-/* The job that A's key names: 0 with *RET, STORE_E_NOT_FOUND, ENGINE_E_REFUSED (KeyConflict and
- * what speaks against a retry), or negative errno. */
+/* The job that A's key names: 0 with *RET (with IF_EXISTS_RETRY: started anew, if it had ended
+ * without success), KEY_E_NEW when there is none, ENGINE_E_REFUSED (KeyConflict and what speaks
+ * against a retry), or negative errno. */
+enum { KEY_E_NEW = 2 };
 int key_find(struct engine *g, const struct requester *who, const struct submit_args *a,
 	     struct job **ret, struct refusal *r);
-/* Back to the queue as a new attempt. J, which has ended without success, is changed. */
+/* Back to the queue as a new attempt. J, which has ended without success, is changed. 0,
+ * ENGINE_E_REFUSED, or negative errno. */
 int key_retry(struct engine *g, const struct requester *who, struct job *j, struct refusal *r);
+
+/* ---- submit_check.c: 0, or ENGINE_E_REFUSED with R filled */
+/* What is wrong at any time, of any daemon. */
+int submit_check_request(const struct submit_args *a, struct refusal *r);
+/* What is wrong here and now: asked of new jobs alone, for a key names its job whatever has changed
+ * since. */
+int submit_check_moment(struct engine *g, const struct requester *who, const struct submit_args *a,
+			struct refusal *r);
+/* Is there room in the queue for one more of UID? */
+int submit_check_room(struct engine *g, uint32_t uid, struct refusal *r);
 
 /* ---- progress.c */
 void progress_heard(struct live *l, const struct progress *p);
@@ -249,16 +286,35 @@ void progress_extended(struct live *l, int64_t deadline_ns, int64_t at_us);
 void progress_take(struct job *j, const struct progress *p);
 
 /* ---- events.c */
-void events_changed(struct engine *g);   /* tell the listeners after the commit */
-void events_committed(struct engine *g); /* called by the transaction */
+void events_init(struct engine *g);
+/* History was written in this iteration, or a job told progress: the listeners are told after the
+ * commit. */
+void events_changed(struct engine *g);
+
+/* ---- query.c */
+/* Fill in what only memory and the output files know of a job that runs. */
+void query_live_facts(struct engine *g, struct job *j);
 
 /* ---- spool.c */
+void spool_init(struct engine *g);
+void spool_done(struct engine *g);
 int spool_open_dir(struct engine *g, const char *state_dir);
-/* Make the input durable under J's id, before the commit that inserts J; taken away again if that
- * fails. Takes S on success. */
+uint64_t spool_hash(const struct spool *s);
+/* All bytes of S to the disk, before anything is written to the database. -EBADF: S was emptied by
+ * an earlier job. */
+int spool_sync(struct spool *s);
+/* Put the input of S under J's id, in the transaction that inserts J; taken away again if that is
+ * not committed. Empties S. After a failure the transaction must not be committed. */
 int spool_keep(struct engine *g, struct spool *s, const struct job *j);
-int spool_open(struct engine *g, uint64_t id);    /* fd for reading, or -errno */
+int spool_before_commit(struct engine *g); /* the directory entries of this iteration to the disk */
+int spool_open(struct engine *g, uint64_t id); /* fd for reading, -ENOENT, or another -errno */
+bool spool_kept(struct engine *g, uint64_t id);
 void spool_remove(struct engine *g, uint64_t id); /* its job needs it no more */
+
+/* ---- sweep.c: removes input that a crash left behind, a few files at a time */
+void sweep_init(struct engine *g);
+void sweep_start(struct engine *g);
+void sweep_done(struct engine *g);
 
 /* ---- watch.c, retain.c, engine.c */
 bool watch_any(const struct engine *g, uint64_t job);

@@ -32,6 +32,15 @@ check_span(int64_t us, const char *field, struct refusal *r)
 	return 0;
 }
 
+int
+submit_check_times(int64_t timeout_us, int64_t deadline_us, struct refusal *r)
+{
+	if (deadline_us != 0 && deadline_us <= wall_to_usec(wall_now()))
+		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "deadline_at",
+				   "is not in the future");
+	return check_span(timeout_us, "timeout_usec", r);
+}
+
 static int
 check_numbers(const struct submit_args *a, struct refusal *r)
 {
@@ -46,12 +55,21 @@ check_numbers(const struct submit_args *a, struct refusal *r)
 	if (a->grace_us > DUR_MAX_US)
 		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "grace_usec",
 				   "longer than ten years");
-	if (a->deadline_us != 0 && a->deadline_us <= wall_to_usec(wall_now()))
-		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "deadline_at",
-				   "is not in the future");
-	if (check_span(a->timeout_us, "timeout_usec", r))
+	if (submit_check_times(a->timeout_us, a->deadline_us, r))
 		return ENGINE_E_REFUSED;
 	return check_span(a->grace_us, "grace_usec", r);
+}
+
+int
+submit_check_names(struct engine *g, const char *name, const char *class_name, struct refusal *r)
+{
+	if (name && !text_job_name(name))
+		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "name",
+				   "must be 1 to 128 bytes without control characters");
+	if (class_name && !policy_class_known(g->policy, class_name))
+		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "class",
+				   "there is no such class in the configuration");
+	return 0;
 }
 
 static int
@@ -65,13 +83,7 @@ check_texts(struct engine *g, const struct submit_args *a, struct refusal *r)
 		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "cwd", "must be an absolute path");
 	if (a->cwd && strlen(a->cwd) >= 4096)
 		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "cwd", "longer than 4095 bytes");
-	if (a->name && !text_job_name(a->name))
-		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "name",
-				   "must be 1 to 128 bytes without control characters");
-	if (a->class_name && !policy_class_known(g->policy, a->class_name))
-		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "class",
-				   "there is no such class in the configuration");
-	return 0;
+	return submit_check_names(g, a->name, a->class_name, r);
 }
 
 static int
@@ -133,8 +145,8 @@ filter_env(const struct policy *p, const struct strv *env, struct strv *ret, str
 	return 0;
 }
 
-static int
-copy_who(struct job *j, const struct requester *who)
+int
+submit_copy_who(struct job *j, const struct requester *who)
 {
 	j->uid = who->uid;
 	j->gid = who->gid;
@@ -179,7 +191,7 @@ make_job(struct engine *g, const struct requester *who, const struct submit_args
 	_cleanup_(job_freep) struct job *j = job_new();
 	int e;
 
-	if (!j || copy_who(j, who) < 0 || strv_copy(&j->argv, &a->argv) < 0 ||
+	if (!j || submit_copy_who(j, who) < 0 || strv_copy(&j->argv, &a->argv) < 0 ||
 	    job_set(&j->name, a->name) < 0 ||
 	    job_set(&j->class_name, a->class_name ? a->class_name : "default") < 0 ||
 	    job_set(&j->cwd, a->cwd ? a->cwd : "/") < 0)
@@ -192,8 +204,8 @@ make_job(struct engine *g, const struct requester *who, const struct submit_args
 	return e;
 }
 
-static void
-notice_clamp(const struct job *j, struct notices *n)
+void
+submit_notice_clamp(const struct job *j, struct notices *n)
 {
 	char asked[CLOCK_TEXT], granted[CLOCK_TEXT];
 
@@ -231,10 +243,6 @@ slot_free(struct engine *g, const struct job *j)
 {
 	if (!exec_is_up(g->exec) || g->sched_held)
 		return false;
-	if (g->lanes.queued > 0) { /* whoever waited longer goes first */
-		sched_kick(g);
-		sched_run(g);
-	}
 	return lanes_slot(&g->lanes, g->policy, j->class_name, j->uid);
 }
 
@@ -276,13 +284,18 @@ engine_submit(struct engine *g, const struct requester *who, const struct submit
 	e = e ? e : check_root(g, who, r);
 	if (e)
 		return e;
+	if (g->lanes.queued > 0) { /* whoever waited longer goes first; before a parent is looked at,
+				      for this may find that its time has passed */
+		sched_kick(g);
+		sched_run(g);
+	}
 	e = make_job(g, who, a, &j, n, r);
 	if (!e)
 		e = filter_env(g->policy, &a->env, &env, n);
 	if (e != 0)
 		return err_pass(e);
 	assert(j);
-	notice_clamp(j, n);
+	submit_notice_clamp(j, n);
 	notice_earlier(j, n);
 	if (slot_free(g, j)) {
 		e = insert_running(g, j, &env);
@@ -291,7 +304,7 @@ engine_submit(struct engine *g, const struct requester *who, const struct submit
 		if (e)
 			return e;
 		e = lifecycle_create(g, j, &env, who->uid);
-		if (!e && j->deadline_requested_us > 0)
+		if (!e && j->deadline_us > 0)
 			sched_overdue_arm(g);
 	}
 	if (e < 0)
