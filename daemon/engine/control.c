@@ -176,8 +176,7 @@ static int
 extended(struct engine *g, const struct job *j, int64_t by_us, int64_t to_us, int64_t *ret_ns,
 	 struct refusal *r)
 {
-	int64_t started_ns = j->deadline_boot_ns - (j->deadline_us - j->started_us) * NSEC_PER_USEC;
-	int64_t limit = deadline_limit(g->policy, j->class_name, started_ns);
+	int64_t limit = deadline_limit(g->policy, j, wall_now(), mono_now());
 	const char *field = to_us ? "to" : "by_usec";
 	int64_t want;
 
@@ -203,15 +202,11 @@ static int
 extend_write(struct engine *g, struct job *j, int64_t deadline_ns)
 {
 	struct extend_fx *f = calloc(1, sizeof(*f));
-	int64_t more_us = (deadline_ns - j->deadline_boot_ns) / NSEC_PER_USEC;
 	int r;
 
 	if (!f)
 		return err_raise(-ENOMEM, "extend a deadline");
-	j->deadline_boot_ns = deadline_ns;
-	j->deadline_us += more_us;
-	j->timeout_us = j->deadline_us - j->started_us;
-	j->deadline_rule = RULE_EXTENDED;
+	deadline_extend(j, deadline_ns, wall_now(), mono_now());
 	r = lifecycle_save(g, j);
 	if (r < 0) {
 		free(f);

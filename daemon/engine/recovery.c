@@ -21,6 +21,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "core/deadline.h"
 #include "engine/impl.h"
 
 static bool
@@ -60,7 +61,7 @@ recovery_never_ran(struct engine *g, struct job *j, const char *text, int error)
 	j->started_us = 0;
 	j->pid = 0;
 	j->deadline_boot_ns = 0;
-	j->deadline_us = j->deadline_requested_us;
+	j->deadline_us = deadline_latest(j);
 	return live_finish(g, j, JOB_QUEUED, &why);
 }
 

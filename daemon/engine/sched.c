@@ -3,10 +3,13 @@
  * Runs right before a commit, so jobs that were submitted and slots that became free in this
  * iteration are served in the same transaction. */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "base/log.h"
+#include "core/deadline.h"
 #include "engine/impl.h"
 
 enum { OVERDUE_PER_TURN = 64 };
@@ -38,13 +41,19 @@ sched_on_again(struct ev_loop *loop, ev_timer *w, int revents)
 	g->sched_kick = true;
 }
 
-/* A queued job whose absolute deadline has passed ends without running. Takes J. */
+/* A queued job whose absolute or inherited deadline has passed ends without running. Takes J. */
 static int
 expire(struct engine *g, struct job *j)
 {
 	struct why why = {CAUSE_DEADLINE, "the deadline passed while the job was queued", -1};
+	char text[64];
 
-	j->deadline_rule = RULE_ABSOLUTE;
+	j->deadline_rule = deadline_latest_rule(j);
+	if (j->deadline_rule == RULE_INHERITED) {
+		(void)snprintf(text, sizeof(text), "parent %" PRIu64 " deadline exceeded",
+			       context_deadline_origin(g, j));
+		why = (struct why){CAUSE_PARENT_DEADLINE, text, -1};
+	}
 	return live_finish(g, j, JOB_DEADLINE_EXCEEDED, &why);
 }
 
@@ -60,7 +69,7 @@ start(struct engine *g, uint64_t id)
 	r = store_job_get(g->store, id, &j);
 	if (r != 0)
 		return err_fold(r);
-	if (j->deadline_requested_us > 0 && j->deadline_requested_us <= wall_to_usec(wall_now()))
+	if (deadline_latest(j) > 0 && deadline_latest(j) <= wall_to_usec(wall_now()))
 		return expire(g, take_ptr(j));
 	r = store_env_get(g->store, id, &env);
 	if (r < 0)
@@ -103,7 +112,7 @@ sched_run(struct engine *g)
 	g->sched_kick = true;
 }
 
-/* ---- absolute deadlines of queued jobs */
+/* ---- deadlines of queued jobs: absolute or inherited */
 
 void
 sched_overdue_arm(struct engine *g)
