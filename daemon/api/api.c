@@ -197,6 +197,8 @@ api_free(struct api *a)
 	ev_idle_stop(a->loop, &a->again_idle);
 	a->users = user_table_free(a->users);
 	a->follow = follow_free(a->follow);
+	assert(a->ties.n == 0); /* gone with their connections */
+	map_done(&a->ties);
 	free(a->scratch);
 	free(a);
 	return NULL;

@@ -20,6 +20,7 @@
 #include "api/conn.h"
 #include "api/dispatch.h"
 #include "api/errors.h"
+#include "api/methods.h"
 #include "api/server.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -475,6 +476,7 @@ conn_close(struct conn *c, bool gone)
 	struct api *a = c->api;
 
 	conn_op_drop(c, gone);
+	m_spool_forget_all(c);
 	ev_io_stop(a->loop, &c->rd);
 	ev_io_stop(a->loop, &c->wr);
 	ev_timer_stop(a->loop, &c->tick);

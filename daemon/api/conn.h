@@ -50,6 +50,13 @@ enum conn_pause {               /* why serving stopped */
 		  CONN_YIELD,   /* others' turn; is in api->again */
 };
 
+enum { CONN_SPOOLS_MAX = 4 };
+
+struct conn_spool {
+	int64_t id; /* 0: none */
+	struct spool *spool;
+};
+
 struct conn {
 	uint32_t magic;
 	struct api *api;
@@ -75,6 +82,8 @@ struct conn {
 	bool op_ready;
 	bool op_touched; /* started, or replied, in this iteration */
 	enum conn_pause pause;
+	struct conn_spool spools[CONN_SPOOLS_MAX]; /* owned; see m_spool.c */
+	int64_t last_spool;
 	bool eof;     /* the peer will send no more */
 	bool hup;     /* and reads no more */
 	bool closing; /* close when all is sent */

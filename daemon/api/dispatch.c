@@ -6,17 +6,14 @@
  * that cannot do without it say so. */
 #include <errno.h>
 #include <stdalign.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "api/conn.h"
 #include "api/dispatch.h"
 #include "api/errors.h"
-#include "api/jobjson.h"
 #include "api/methods.h"
 #include "api/server.h"
-#include "base/jw.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "varlink/varlink.h"
@@ -34,6 +31,15 @@
 	{                                                                                          \
 		name_, VARLINK_##kind, true, offsetof(struct struc, field), SIZE_MAX               \
 	}
+
+/* What a new context takes and brings, in the arguments of Submit and of Scope. */
+#define CONTEXT(struc)                                                                             \
+	HAS(struc, "parent", INT, context.parent, context.has_parent),                             \
+		HAS(struc, "inherit", STRINGS, context.inherit, context.has_inherit),              \
+		OPT(struc, "values", STRMAP, context.values),                                      \
+		OPT(struc, "traceparent", STRING, context.traceparent),                            \
+		OPT(struc, "tracestate", STRING, context.tracestate),                              \
+		OPT(struc, "baggage", STRING, context.baggage)
 
 static const struct varlink_arg interface_spec[] = {
 	REQ(args_interface, "interface", STRING, interface),
@@ -53,13 +59,53 @@ static const struct varlink_arg submit_spec[] = {
 	HAS(args_submit, "grace_usec", INT, grace_usec, has_grace),
 	OPT(args_submit, "stop_signal", STRING, stop_signal),
 	HAS(args_submit, "priority", INT, priority, has_priority),
-	OPT(args_submit, "inherit", STRINGS, inherit),
+	OPT(args_submit, "key", STRING, key),
+	OPT(args_submit, "if_exists", STRING, if_exists),
+	CONTEXT(args_submit),
+	OPT(args_submit, "bound", BOOL, bound),
+	HAS(args_submit, "stdin", INT, stdin_spool, has_stdin),
+	OPT(args_submit, "split_output", BOOL, split_output),
+	HAS(args_submit, "warn_usec", INT, warn_usec, has_warn),
+	OPT(args_submit, "warn_signal", STRING, warn_signal),
+	HAS(args_submit, "watchdog_usec", INT, watchdog_usec, has_watchdog),
+};
+static const struct varlink_arg scope_spec[] = {
+	OPT(args_scope, "name", STRING, name),
+	OPT(args_scope, "class", STRING, class_name),
+	HAS(args_scope, "timeout_usec", INT, timeout_usec, has_timeout),
+	OPT(args_scope, "deadline_at", STRING, deadline_at),
+	CONTEXT(args_scope),
+};
+static const struct varlink_arg spool_spec[] = {
+	REQ(args_spool, "data", STRING, data),
+	HAS(args_spool, "spool", INT, spool, has_spool),
+};
+static const struct varlink_arg progress_spec[] = {
+	REQ(args_progress, "id", INT, id),
+	HAS(args_progress, "percent", FLOAT, percent, has_percent),
+	OPT(args_progress, "text", STRING, text),
+};
+static const struct varlink_arg signal_spec[] = {
+	REQ(args_signal, "id", INT, id),
+	REQ(args_signal, "signal", STRING, signal),
+	OPT(args_signal, "tree", BOOL, tree),
+};
+static const struct varlink_arg events_spec[] = {
+	HAS(args_events, "after", INT, after, has_after),
+	OPT(args_events, "since", STRING, since),
+	HAS(args_events, "id", INT, id, has_id),
+	HAS(args_events, "limit", INT, limit, has_limit),
+	OPT(args_events, "follow", BOOL, follow),
+	OPT(args_events, "progress", BOOL, progress),
 };
 static const struct varlink_arg list_spec[] = {
 	OPT(args_list, "states", STRINGS, states),
 	OPT(args_list, "class", STRING, class_name),
 	OPT(args_list, "name", STRING, name),
 	OPT(args_list, "key", STRING, key),
+	OPT(args_list, "values", STRMAP, values),
+	OPT(args_list, "trace", STRING, trace),
+	HAS(args_list, "parent", INT, parent, has_parent),
 	HAS(args_list, "uid", INT, uid, has_uid),
 	OPT(args_list, "half_processed", BOOL, half_processed),
 	HAS(args_list, "after", INT, after, has_after),
@@ -106,6 +152,12 @@ struct method {
 
 static const struct method methods[] = {
 	{"io.ctxd.Submit", m_submit_submit, SPEC(submit_spec, args_submit), RIGHT_ANYONE},
+	{"io.ctxd.Scope", m_scope_scope, SPEC(scope_spec, args_scope), RIGHT_ANYONE},
+	{"io.ctxd.Close", m_scope_close, SPEC(cancel_spec, args_cancel), RIGHT_ANYONE},
+	{"io.ctxd.Spool", m_spool_spool, SPEC(spool_spec, args_spool), RIGHT_ANYONE},
+	{"io.ctxd.Progress", m_control_progress, SPEC(progress_spec, args_progress), RIGHT_ANYONE},
+	{"io.ctxd.Signal", m_control_signal, SPEC(signal_spec, args_signal), RIGHT_ANYONE},
+	{"io.ctxd.Events", m_events_events, SPEC(events_spec, args_events), RIGHT_ANYONE},
 	{"io.ctxd.Get", m_query_get, SPEC(id_spec, args_id), RIGHT_ANYONE},
 	{"io.ctxd.Wait", m_wait_wait, SPEC(wait_spec, args_wait), RIGHT_ANYONE},
 	{"io.ctxd.List", m_list_jobs, SPEC(list_spec, args_list), RIGHT_ANYONE},
@@ -125,6 +177,11 @@ union any_args {
 	struct args_interface interface;
 	struct args_id id;
 	struct args_submit submit;
+	struct args_scope scope;
+	struct args_spool spool;
+	struct args_progress progress;
+	struct args_signal signal;
+	struct args_events events;
 	struct args_list list;
 	struct args_cancel cancel;
 	struct args_wait wait;
@@ -261,61 +318,4 @@ dispatch_call(struct conn *conn, const char *msg, size_t len, const char **why)
 	}
 	call_settle(&c, mark);
 	return 0;
-}
-
-/* ---- what handlers share */
-
-int
-call_invalid(struct call *c, const char *field, const char *fmt, ...)
-{
-	char reason[sizeof(c->refusal.reason)];
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)vsnprintf(reason, sizeof(reason), fmt, ap);
-	va_end(ap);
-	return refusal_set(&c->refusal, REFUSAL_INVALID_ARGUMENT, field, "%s", reason);
-}
-
-int
-call_id(struct call *c, int64_t id)
-{
-	if (id > 0)
-		return 0;
-	(void)refusal_set(&c->refusal, REFUSAL_NO_SUCH_JOB, NULL, "no such job");
-	c->refusal.id = (uint64_t)id;
-	return CALL_E_REFUSED;
-}
-
-int
-call_text(struct call *c, const char *field, const char *s, size_t max)
-{
-	if (strlen(s) > max)
-		return call_invalid(c, field, "longer than %zu bytes", max);
-	for (const char *p = s; *p; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			return call_invalid(c, field, "has control characters");
-	return 0;
-}
-
-int
-call_time(struct call *c, const char *field, const char *s, int64_t *ret_us)
-{
-	const char *reason = "not a point in time";
-	struct wall w;
-
-	if (wall_parse(s, wall_now(), &w, &reason) < 0)
-		return call_invalid(c, field, "%s", reason);
-	*ret_us = wall_to_usec(w);
-	return 0;
-}
-
-void
-call_reply_job(struct call *c, const struct job *job)
-{
-	struct jw j;
-
-	varlink_reply_open(&j, &c->conn->out);
-	jobjson_job(&j, "job", job);
-	varlink_reply_close(&j, false);
 }

@@ -75,7 +75,7 @@ errors_name(const struct refusal *r)
 const char *
 errors_text(const struct refusal *r, char *dst, size_t size)
 {
-	char plain[384];
+	char plain[sizeof(r->field) + sizeof(r->reason) + 4];
 
 	switch (r->kind) {
 	case REFUSAL_NO_SUCH_JOB:

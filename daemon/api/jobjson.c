@@ -1,5 +1,7 @@
 /* jobjson.c - a job as the interface shows it. Called for every row of every list: straight into
  * the buffer. */
+#include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "api/jobjson.h"
@@ -11,13 +13,12 @@
 #include "base/text.h"
 #include "core/job.h"
 
-enum { COMMAND_MAX = 200 };
+enum { COMMAND_MAX = 200, VALUE_NAME_MAX = 64 };
 
 static const char ellipsis[] = "\xe2\x80\xa6";
 
-/* US 0: null. */
-static void
-put_time(struct jw *j, const char *key, int64_t us)
+void
+jobjson_time(struct jw *j, const char *key, int64_t us)
 {
 	char text[CLOCK_TEXT];
 
@@ -62,18 +63,112 @@ put_inherit(struct jw *j, uint32_t inherit)
 	jw_arr_close(j);
 }
 
-/* Fields of contexts, which are of a later version: none has any yet. */
+/* NAME=VALUE as members. A name is short: see core. */
+static void
+put_values(struct jw *j, const struct strv *values)
+{
+	jw_obj_open(j, "values");
+	for (const char *s = strv_first(values); s; s = strv_next(values, s)) {
+		char name[VALUE_NAME_MAX + 1];
+		size_t n = strcspn(s, "=");
+
+		if (n >= sizeof(name) || s[n] == '\0')
+			continue;
+		memcpy(name, s, n);
+		name[n] = '\0';
+		jw_str(j, name, s + n + 1);
+	}
+	jw_obj_close(j);
+}
+
+/* A job of a trace has a span in it. */
+static bool
+has_trace(const struct job *job)
+{
+	static const uint8_t none[sizeof(job->trace.span_id)];
+
+	return memcmp(job->trace.span_id, none, sizeof(none)) != 0;
+}
+
+static void
+put_trace(struct jw *j, const struct job *job)
+{
+	char parent[TRACE_PARENT_TEXT], span[TRACE_SPAN_TEXT];
+	bool has = has_trace(job);
+
+	jw_str(j, "traceparent", has ? trace_format(&job->trace, parent) : NULL);
+	jw_str(j, "tracestate", job->tracestate);
+	jw_str(j, "baggage", job->baggage);
+	jw_str(j, "span_id", has ? trace_span_format(job->trace.span_id, span) : NULL);
+	jw_str(j, "parent_span_id",
+	       job->has_parent_span ? trace_span_format(job->parent_span, span) : NULL);
+}
+
 static void
 put_context(struct jw *j, const struct job *job)
 {
-	jw_null(j, "parent");
+	put_int_or_null(j, "parent", job->parent != 0, (int64_t)job->parent);
 	put_inherit(j, job->inherit);
-	jw_obj_open(j, "values");
+	put_values(j, &job->values);
+	put_trace(j, job);
+}
+
+/* As a number that is no integer to those who tell them apart; the shortest that reads back. */
+static void
+put_float(struct jw *j, const char *key, double v)
+{
+	char text[40];
+	int n = snprintf(text, sizeof(text) - 2, "%.15g", v);
+
+	if (!strpbrk(text, ".e")) {
+		text[n++] = '.';
+		text[n++] = '0';
+	}
+	jw_raw(j, key, text, (size_t)n);
+}
+
+void
+jobjson_progress(struct jw *j, const struct job *job)
+{
+	if (!job->progress_us) {
+		jw_null(j, "progress");
+		return;
+	}
+	jw_obj_open(j, "progress");
+	if (job->has_percent)
+		put_float(j, "percent", job->percent);
+	else
+		jw_null(j, "percent");
+	jw_str(j, "text", job->progress_text);
+	jobjson_time(j, "at", job->progress_us);
 	jw_obj_close(j);
-	jw_null(j, "traceparent");
-	jw_null(j, "tracestate");
-	jw_null(j, "baggage");
-	jw_null(j, "span_id");
+}
+
+/* How it and its client keep in touch while it runs. */
+static void
+put_run(struct jw *j, const struct job *job)
+{
+	char sig[16];
+
+	jobjson_progress(j, job);
+	jobjson_time(j, "ready_at", job->ready_us);
+	jw_bool(j, "bound", job->bound);
+	put_int_or_null(j, "warn_usec", job->warn_us != 0, job->warn_us);
+	jw_str(j, "warn_signal",
+	       job->warn_us ? text_signal_name(job->warn_signal ? job->warn_signal : SIGUSR1, sig,
+					       sizeof(sig))
+			    : NULL);
+	put_int_or_null(j, "watchdog_usec", job->watchdog_us != 0, job->watchdog_us);
+	put_int_or_null(j, "stdin_bytes", job->has_stdin, (int64_t)job->stdin_bytes);
+}
+
+static void
+put_stream(struct jw *j, const char *key, uint64_t bytes, uint64_t dropped)
+{
+	jw_obj_open(j, key);
+	jw_int(j, "bytes", (int64_t)bytes);
+	jw_int(j, "dropped", (int64_t)dropped);
+	jw_obj_close(j);
 }
 
 static void
@@ -84,7 +179,7 @@ put_deadline(struct jw *j, const struct job *job)
 	put_int_or_null(j, "timeout_usec", job->timeout_us != 0, job->timeout_us);
 	put_int_or_null(j, "timeout_requested_usec", job->timeout_requested_us != 0,
 			job->timeout_requested_us);
-	put_time(j, "deadline_at", job->deadline_us);
+	jobjson_time(j, "deadline_at", job->deadline_us);
 	jw_str(j, "deadline_rule", job_rule_name(job->deadline_rule));
 	jw_int(j, "grace_usec", job->grace_us);
 	jw_str(j, "stop_signal", text_signal_name(job->stop_signal, sig, sizeof(sig)));
@@ -128,8 +223,14 @@ put_resolution(struct jw *j, const struct job *job)
 	jw_str(j, "as", job->resolution_as);
 	jw_str(j, "note", job->resolution_note);
 	jw_int(j, "by", job->resolution_by);
-	put_time(j, "at", job->resolution_at_us);
+	jobjson_time(j, "at", job->resolution_at_us);
 	jw_obj_close(j);
+}
+
+const char *
+jobjson_kind(enum job_kind kind)
+{
+	return kind == JOB_KIND_SCOPE ? "scope" : "job";
 }
 
 void
@@ -137,10 +238,10 @@ jobjson_job(struct jw *j, const char *key, const struct job *job)
 {
 	jw_obj_open(j, key);
 	jw_int(j, "id", (int64_t)job->id);
-	jw_str(j, "kind", job->kind == JOB_KIND_SCOPE ? "scope" : "job");
+	jw_str(j, "kind", jobjson_kind(job->kind));
 	jw_str(j, "name", job->name);
 	jw_str(j, "class", job->class_name ? job->class_name : "default");
-	jw_str(j, "key", job->key);
+	jw_str(j, "key", job->key && !job_key_is_hidden(job->key) ? job->key : NULL);
 	jw_str(j, "state", job_state_name(job->state));
 	jw_int(j, "uid", job->uid);
 	jw_int(j, "gid", job->gid);
@@ -152,17 +253,18 @@ jobjson_job(struct jw *j, const char *key, const struct job *job)
 	jw_int(j, "priority", job->priority);
 	jw_int(j, "attempt", job->attempt);
 	jw_null(j, "waiting_for");
-	put_time(j, "submitted_at", job->submitted_us);
-	put_time(j, "started_at", job->started_us);
-	put_time(j, "ended_at", job->ended_us);
+	jobjson_time(j, "submitted_at", job->submitted_us);
+	jobjson_time(j, "started_at", job->started_us);
+	jobjson_time(j, "ended_at", job->ended_us);
 	put_deadline(j, job);
 	put_int_or_null(j, "pid", job->pid != 0, job->pid);
 	put_end(j, job);
-	jw_null(j, "progress");
-	jw_obj_open(j, "output");
-	jw_int(j, "bytes", (int64_t)job->out_bytes);
-	jw_int(j, "dropped", (int64_t)job->out_dropped);
-	jw_obj_close(j);
+	put_run(j, job);
+	put_stream(j, "output", job->out_bytes, job->out_dropped);
+	if (job->split_output)
+		put_stream(j, "stderr", job->err_bytes, job->err_dropped);
+	else
+		jw_null(j, "stderr");
 	put_usage(j, job);
 	jw_bool(j, "half_processed", job_half_processed(job));
 	put_resolution(j, job);
@@ -214,16 +316,18 @@ jobjson_summary(struct jw *j, const char *key, const struct job *job)
 {
 	jw_obj_open(j, key);
 	jw_int(j, "id", (int64_t)job->id);
+	jw_str(j, "kind", jobjson_kind(job->kind));
+	put_int_or_null(j, "parent", job->parent != 0, (int64_t)job->parent);
 	jw_str(j, "name", job->name);
 	jw_str(j, "class", job->class_name ? job->class_name : "default");
 	jw_str(j, "state", job_state_name(job->state));
 	jw_int(j, "uid", job->uid);
 	jw_str(j, "user", job->user);
 	put_command(j, &job->argv);
-	put_time(j, "submitted_at", job->submitted_us);
-	put_time(j, "started_at", job->started_us);
-	put_time(j, "ended_at", job->ended_us);
-	put_time(j, "deadline_at", job->deadline_us);
+	jobjson_time(j, "submitted_at", job->submitted_us);
+	jobjson_time(j, "started_at", job->started_us);
+	jobjson_time(j, "ended_at", job->ended_us);
+	jobjson_time(j, "deadline_at", job->deadline_us);
 	put_int_or_null(j, "exit_code", job->has_exit_code, job->exit_code);
 	put_int_or_null(j, "signal", job->signal != 0, job->signal);
 	jw_str(j, "cause", job->cause);

@@ -1,12 +1,18 @@
-/* jobjson.h - a job as the interface shows it. No allocation per field; fields of later versions
- * are null or empty. */
+/* jobjson.h - a job as the interface shows it. No allocation per field. */
 #ifndef CTXD_API_JOBJSON_H
 #define CTXD_API_JOBJSON_H
 
-struct job;
+#include <stdint.h>
+
+#include "core/job.h"
+
 struct jw;
 
 void jobjson_job(struct jw *j, const char *key, const struct job *job);     /* type Job */
 void jobjson_summary(struct jw *j, const char *key, const struct job *job); /* type Summary */
+/* Parts that others show, too. */
+void jobjson_progress(struct jw *j, const struct job *job);   /* member `progress`, or null */
+void jobjson_time(struct jw *j, const char *key, int64_t us); /* 0: null */
+const char *jobjson_kind(enum job_kind kind);
 
 #endif

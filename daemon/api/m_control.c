@@ -1,12 +1,14 @@
-/* m_control.c - steering: cancel and extend a job, read the configuration again. */
+/* m_control.c - steering: cancel, extend and signal a job, tell its progress, read the
+ * configuration again. */
 #include <string.h>
 
 #include "api/conn.h"
 #include "api/methods.h"
 #include "api/server.h"
 #include "base/jw.h"
+#include "base/text.h"
 
-enum { CAUSE_TEXT_MAX = 1024 };
+enum { PROGRESS_TEXT_MAX = 255 };
 
 int
 m_control_cancel(struct call *c, void *args)
@@ -16,7 +18,7 @@ m_control_cancel(struct call *c, void *args)
 	int r = call_id(c, a->id);
 
 	if (r == 0 && a->cause)
-		r = call_text(c, "cause", a->cause, CAUSE_TEXT_MAX);
+		r = call_text(c, "cause", a->cause, CALL_CAUSE_MAX);
 	if (r == 0)
 		r = engine_cancel(c->engine, c->who, (uint64_t)a->id, a->cause, a->now, &job,
 				  &c->refusal);
@@ -54,6 +56,50 @@ m_control_extend(struct call *c, void *args)
 		r = extend_when(c, a, &by, &to);
 	if (r == 0)
 		r = engine_extend(c->engine, c->who, (uint64_t)a->id, by, to, &job, &c->refusal);
+	if (r == 0)
+		call_reply_job(c, job);
+	return r;
+}
+
+static int
+check_progress(struct call *c, const struct args_progress *a)
+{
+	if (!a->has_percent && !a->text)
+		return call_invalid(c, "percent", "give percent, text or both");
+	if (a->has_percent && !(a->percent >= 0 && a->percent <= 100))
+		return call_invalid(c, "percent", "must be within 0 and 100");
+	return a->text ? call_text(c, "text", a->text, PROGRESS_TEXT_MAX) : 0;
+}
+
+int
+m_control_progress(struct call *c, void *args)
+{
+	const struct args_progress *a = args;
+	_cleanup_(job_freep) struct job *job = NULL;
+	int r = call_id(c, a->id);
+
+	if (r == 0)
+		r = check_progress(c, a);
+	if (r == 0)
+		r = engine_progress(c->engine, c->who, (uint64_t)a->id, a->has_percent, a->percent,
+				    a->text, &job, &c->refusal);
+	if (r == 0)
+		call_reply_job(c, job);
+	return r;
+}
+
+int
+m_control_signal(struct call *c, void *args)
+{
+	const struct args_signal *a = args;
+	_cleanup_(job_freep) struct job *job = NULL;
+	int signo = 0, r = call_id(c, a->id);
+
+	if (r == 0 && text_signal(a->signal, &signo) < 0)
+		r = call_invalid(c, "signal", "no such signal");
+	if (r == 0)
+		r = engine_signal(c->engine, c->who, (uint64_t)a->id, signo, a->tree, &job,
+				  &c->refusal);
 	if (r == 0)
 		call_reply_job(c, job);
 	return r;

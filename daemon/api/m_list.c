@@ -22,6 +22,7 @@ enum {
 	PAGE_ROWS_DEFAULT = 1000, /* of the one reply without more */
 	PAGE_ROWS_MAX = 100000,
 	ROWS_PER_STEP = 5000, /* examined in one go */
+	VALUES_MAX = 64,      /* as many as a context can have */
 	LIST_STOP = 1000,     /* our own answer to the walk */
 };
 
@@ -29,6 +30,9 @@ struct list_op {
 	struct op op;
 	struct engine *engine;
 	struct store_filter filter; /* its strings are owned; after: where the walk goes on */
+	struct strv values;         /* owned; what filter.values points to */
+	uint8_t trace[16];          /* filter.trace_id */
+	bool nothing;               /* can match: no row is looked at */
 	void (*put)(struct jw *j, const char *key, const struct job *job);
 	bool more;
 	bool limited;
@@ -93,7 +97,9 @@ list_step(struct op *op, struct refusal *r)
 	int e;
 
 	l->filter.budget = ROWS_PER_STEP;
-	e = engine_list(l->engine, conn_who(op->conn), &l->filter, list_row, l, &next, r);
+	e = l->nothing
+		    ? 0
+		    : engine_list(l->engine, conn_who(op->conn), &l->filter, list_row, l, &next, r);
 	if (l->full)
 		next = l->filter.after; /* the walk was stopped by us and knows of no end */
 	else if (e != 0)
@@ -117,6 +123,7 @@ list_free(struct list_op *l)
 	free((void *)(uintptr_t)l->filter.class_name);
 	free((void *)(uintptr_t)l->filter.name);
 	free((void *)(uintptr_t)l->filter.key);
+	strv_done(&l->values);
 	buf_done(&l->page);
 	free(l);
 }
@@ -163,6 +170,9 @@ take_numbers(struct call *c, const struct args_list *a, struct list_op *l)
 		return call_invalid(c, "limit",
 				    "must be greater than 0, and at most %d without more",
 				    PAGE_ROWS_MAX);
+	if (a->has_parent && a->parent <= 0)
+		return call_invalid(c, "parent", "must be greater than 0");
+	l->filter.parent = (uint64_t)a->parent;
 	l->filter.has_uid = a->has_uid;
 	l->filter.uid = (uint32_t)a->uid;
 	l->filter.after = (uint64_t)a->after;
@@ -183,7 +193,22 @@ take_string(const char *s, const char **ret)
 }
 
 static int
-take_filter(struct call *c, const struct args_list *a, struct list_op *l)
+take_context(struct call *c, struct args_list *a, struct list_op *l)
+{
+	if (a->trace && trace_id_parse(a->trace, l->trace) < 0)
+		return call_invalid(c, "trace",
+				    "must be 32 lower-case hexadecimal digits, not all of them 0");
+	if (a->values.n > VALUES_MAX)
+		return call_invalid(c, "values", "more than %d", VALUES_MAX);
+	l->filter.trace_id = a->trace ? l->trace : NULL;
+	l->values = a->values; /* moved: the arguments do not outlive the call */
+	a->values = (struct strv){0};
+	l->filter.values = l->values.n > 0 ? &l->values : NULL;
+	return 0;
+}
+
+static int
+take_filter(struct call *c, struct args_list *a, struct list_op *l)
 {
 	int r = take_states(c, &a->states, &l->filter.states);
 
@@ -197,6 +222,9 @@ take_filter(struct call *c, const struct args_list *a, struct list_op *l)
 		r = take_string(a->name, &l->filter.name);
 	if (r == 0)
 		r = take_string(a->key, &l->filter.key);
+	if (r == 0)
+		r = take_context(c, a, l);
+	l->nothing = a->key && job_key_is_hidden(a->key);
 	return r;
 }
 

@@ -31,14 +31,15 @@ struct logs_op {
 	uint64_t offset;
 	int64_t tail; /* -1: not asked, or found already */
 	bool empty;   /* it has ended and wrote nothing: the file may be another job's by now */
+	bool err;     /* the stream of standard error */
 	bool more, following, ended;
 };
 
 /* By the word of its monitor. */
 static bool
-wrote_nothing(const struct job *job)
+wrote_nothing(const struct logs_op *l, const struct job *job)
 {
-	return job_state_ended(job->state) && job->out_bytes == 0 &&
+	return job_state_ended(job->state) && (l->err ? job->err_bytes : job->out_bytes) == 0 &&
 	       (job->known_by == KNOWN_BY_MONITOR || job->known_by == KNOWN_BY_RESULT_FILE);
 }
 
@@ -48,7 +49,7 @@ logs_on_end(struct engine_watch *w, const struct job *job)
 	struct logs_op *l = container_of(w, struct logs_op, watch);
 
 	l->ended = true;
-	l->empty = wrote_nothing(job);
+	l->empty = wrote_nothing(l, job);
 	conn_op_ready(&l->op);
 }
 
@@ -101,12 +102,17 @@ static int
 logs_open(struct logs_op *l, struct refusal *r)
 {
 	_cleanup_(job_freep) struct job *job = NULL;
-	int e = engine_output(l->engine, conn_who(l->op.conn), l->id, false, &job, &l->fd, r);
+	int e = engine_output(l->engine, conn_who(l->op.conn), l->id, l->err, &job, &l->fd, r);
 
 	if (e != 0)
 		return e;
+	if (job->kind == JOB_KIND_SCOPE)
+		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "id", "a scope has no output");
+	if (l->err && !job->split_output)
+		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "stream",
+				   "the standard error of this job is in the same stream");
 	l->ended = job_state_ended(job->state);
-	l->empty = wrote_nothing(job);
+	l->empty = wrote_nothing(l, job);
 	return l->fd >= 0 ? logs_begin(l, r) : 0;
 }
 
@@ -171,10 +177,7 @@ static const struct op_type logs_type = {"io.ctxd.Logs", logs_step, logs_drop};
 static int
 check_args(struct call *c, const struct args_logs *a)
 {
-	if (a->stream && strcmp(a->stream, "stderr") == 0)
-		return call_invalid(c, "stream",
-				    "the standard error of this job is in the same stream");
-	if (a->stream && strcmp(a->stream, "stdout") != 0)
+	if (a->stream && strcmp(a->stream, "stdout") != 0 && strcmp(a->stream, "stderr") != 0)
 		return call_invalid(c, "stream", "must be stdout or stderr");
 	if (a->has_tail && a->tail < 0)
 		return call_invalid(c, "tail", "must not be negative");
@@ -203,6 +206,7 @@ logs_new(struct call *c, const struct args_logs *a)
 	l->fd = -1;
 	l->offset = (uint64_t)a->offset;
 	l->tail = a->has_tail ? a->tail : -1;
+	l->err = a->stream && strcmp(a->stream, "stderr") == 0;
 	l->more = c->more;
 	l->following = a->follow;
 	return l;

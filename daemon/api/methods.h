@@ -15,6 +15,7 @@
 
 struct api;
 struct conn;
+struct spool;
 
 enum {
 	CALL_E_REFUSED = ENGINE_E_REFUSED, /* call->refusal */
@@ -24,6 +25,7 @@ enum {
 	CALL_E_METHOD = 5,    /* call->method: not known */
 	CALL_E_UPGRADE = 6,
 };
+enum { CALL_CAUSE_MAX = 1024 }; /* bytes of a cause given by a client */
 
 struct call {
 	struct conn *conn;
@@ -42,19 +44,39 @@ struct args_interface {
 struct args_id {
 	int64_t id;
 };
+struct args_context {
+	struct strv inherit, values;
+	const char *traceparent, *tracestate, *baggage;
+	int64_t parent;
+	bool has_parent, has_inherit;
+};
 struct args_submit {
-	struct strv argv, env, inherit;
-	const char *name, *class_name, *cwd, *deadline_at, *stop_signal;
-	int64_t umask, timeout_usec, grace_usec, priority;
-	bool has_umask, has_timeout, has_grace, has_priority;
+	struct args_context context;
+	struct strv argv, env;
+	const char *name, *class_name, *cwd, *deadline_at, *stop_signal, *key, *if_exists,
+		*warn_signal;
+	int64_t umask, timeout_usec, grace_usec, priority, stdin_spool, warn_usec, watchdog_usec;
+	bool has_umask, has_timeout, has_grace, has_priority, has_stdin, has_warn, has_watchdog;
+	bool bound, split_output;
+};
+struct args_scope {
+	struct args_context context;
+	const char *name, *class_name, *deadline_at;
+	int64_t timeout_usec;
+	bool has_timeout;
+};
+struct args_spool {
+	const char *data;
+	int64_t spool;
+	bool has_spool;
 };
 struct args_list {
-	struct strv states;
-	const char *class_name, *name, *key, *since;
-	int64_t uid, after, limit;
-	bool has_uid, has_after, has_limit, half_processed, last;
+	struct strv states, values;
+	const char *class_name, *name, *key, *trace, *since;
+	int64_t parent, uid, after, limit;
+	bool has_parent, has_uid, has_after, has_limit, half_processed, last;
 };
-struct args_cancel {
+struct args_cancel { /* of Close, too */
 	int64_t id;
 	const char *cause;
 	bool now;
@@ -74,10 +96,29 @@ struct args_extend {
 	const char *to;
 	bool has_by;
 };
+struct args_progress {
+	int64_t id;
+	double percent;
+	const char *text;
+	bool has_percent;
+};
+struct args_signal {
+	int64_t id;
+	const char *signal;
+	bool tree;
+};
+struct args_events {
+	int64_t after, id, limit;
+	const char *since;
+	bool has_after, has_id, has_limit, follow, progress;
+};
 
 int m_service_get_info(struct call *c, void *args);
 int m_service_get_description(struct call *c, void *args);
 int m_submit_submit(struct call *c, void *args);
+int m_scope_scope(struct call *c, void *args);
+int m_scope_close(struct call *c, void *args);
+int m_spool_spool(struct call *c, void *args);
 int m_query_get(struct call *c, void *args);
 int m_query_stats(struct call *c, void *args);
 int m_query_config(struct call *c, void *args);
@@ -85,9 +126,18 @@ int m_list_jobs(struct call *c, void *args);
 int m_list_summaries(struct call *c, void *args);
 int m_control_cancel(struct call *c, void *args);
 int m_control_extend(struct call *c, void *args);
+int m_control_progress(struct call *c, void *args);
+int m_control_signal(struct call *c, void *args);
 int m_control_reload(struct call *c, void *args);
 int m_wait_wait(struct call *c, void *args);
 int m_logs_logs(struct call *c, void *args);
+int m_events_events(struct call *c, void *args);
+
+/* The spool ID of C's connection; NULL: it has none of this id. */
+struct spool *m_spool_find(struct call *c, int64_t id);
+/* It went with a job, or with its connection. */
+void m_spool_forget(struct conn *conn, int64_t id);
+void m_spool_forget_all(struct conn *conn);
 
 /* InvalidArgument of C. Returns CALL_E_REFUSED. */
 int call_invalid(struct call *c, const char *field, const char *fmt, ...)
@@ -98,7 +148,16 @@ int call_id(struct call *c, int64_t id);
 int call_text(struct call *c, const char *field, const char *s, size_t max);
 /* RFC 3339 and the like, to wall microseconds. 0 or CALL_E_REFUSED. */
 int call_time(struct call *c, const char *field, const char *s, int64_t *ret_us);
-/* The whole answer of Get, Cancel, Extend: { job }. */
+/* deadline_at (NULL: none). 0 or CALL_E_REFUSED. */
+int call_latest(struct call *c, const char *deadline_at, int64_t *ret_us);
+/* timeout_usec; INT64_MAX is `max`. 0 or CALL_E_REFUSED. */
+int call_timeout(struct call *c, bool has, int64_t us);
+/* name and class, if given. 0 or CALL_E_REFUSED. */
+int call_labels(struct call *c, const char *name, const char *class_name);
+/* RET borrows from A. Values and trace are for the engine to judge. 0 or CALL_E_REFUSED. */
+int call_context(struct call *c, const struct args_context *a, struct context_args *ret);
+void call_put_notices(struct jw *j, const struct notices *n);
+/* The whole answer of Get, Cancel, Extend, ...: { job }. */
 void call_reply_job(struct call *c, const struct job *job);
 
 #endif

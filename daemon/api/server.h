@@ -7,6 +7,7 @@
 #include "api/api.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/map.h"
 
 struct conn;
 struct follow;
@@ -47,6 +48,7 @@ struct api {
 	size_t n_conns;
 	struct user_table *users; /* owned */
 	struct follow *follow;    /* owned */
+	struct map ties;          /* of struct tie, by job: see ties.h */
 	struct list again;        /* connections with something to do in the next iteration */
 	ev_idle again_idle;       /* keeps the loop from sleeping while there are any */
 	char *scratch;            /* owned, API_SCRATCH bytes: what a read goes into */

@@ -60,6 +60,7 @@ enum varlink_type {
 	VARLINK_STRMAP,  /* [string]string -> struct strv of NAME=VALUE; a name with '=' or empty is
 			    invalid */
 	VARLINK_INTS,    /* struct varlink_ints, owned */
+	VARLINK_FLOAT,   /* double; a number written as an integer is one, too */
 };
 struct varlink_ints {
 	int64_t *v;

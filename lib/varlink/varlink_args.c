@@ -144,6 +144,11 @@ value_decode(json_t *v, enum varlink_type type, void *p)
 		return strmap_decode(v, p);
 	case VARLINK_INTS:
 		return ints_decode(v, p);
+	case VARLINK_FLOAT:
+		if (!json_is_number(v))
+			return VARLINK_E_BAD;
+		*(double *)p = json_number_value(v);
+		return 0;
 	}
 	assert_not_reached("a table with an unknown type");
 }
