@@ -220,7 +220,7 @@ def bench_wait():
 def multiply(db, total):
     """Make TOTAL ended rows out of the first one, behind ctxd's back (it is stopped)."""
     c = sqlite3.connect(db)
-    cols = [r[1] for r in c.execute("PRAGMA table_info(job)") if r[1] != "id"]
+    cols = [r[1] for r in c.execute("PRAGMA table_info(job)") if r[1] not in ("id", "key")]
     names = ",".join(f'"{x}"' for x in cols)
     c.execute(f"""WITH RECURSIVE k(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM k WHERE i < {total})
                   INSERT INTO job ({names}) SELECT {names} FROM job, k WHERE id = 1""")

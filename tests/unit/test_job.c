@@ -11,9 +11,10 @@ static const struct {
 	const char *name;
 	bool ended;
 } stored[] = {
-	{1, "queued", false},           {2, "running", false},    {3, "stopping", false},
-	{4, "succeeded", true},         {5, "failed", true},      {6, "canceled", true},
-	{7, "deadline_exceeded", true}, {8, "interrupted", true},
+	{1, "queued", false},  {2, "running", false},          {3, "stopping", false},
+	{4, "open", false},    {5, "succeeded", true},         {6, "failed", true},
+	{7, "canceled", true}, {8, "deadline_exceeded", true}, {9, "interrupted", true},
+	{10, "closed", true},
 };
 
 TEST(states_have_their_numbers)
@@ -53,12 +54,27 @@ TEST(edges)
 	ok(!job_state_allowed(JOB_QUEUED, JOB_INTERRUPTED));
 	ok(!job_state_allowed(JOB_STOPPING, JOB_RUNNING));
 	ok(!job_state_allowed(JOB_STOPPING, JOB_QUEUED));
+	ok(job_state_allowed(JOB_OPEN, JOB_CLOSED));
+	ok(job_state_allowed(JOB_OPEN, JOB_CANCELED));
+	ok(job_state_allowed(JOB_OPEN, JOB_DEADLINE_EXCEEDED));
+	for (int to = 1; to <= JOB_STATE_MAX; to++) { /* jobs and scopes share only two ends */
+		ok(!job_state_allowed((enum job_state)to, JOB_OPEN));
+		if (to != JOB_OPEN)
+			ok(!job_state_allowed((enum job_state)to, JOB_CLOSED));
+		/* An end is final, but for a retry of what did not succeed. */
+		if (to >= JOB_SUCCEEDED)
+			is_int(job_state_allowed((enum job_state)to, JOB_QUEUED),
+			       to != JOB_SUCCEEDED && to != JOB_CLOSED);
+	}
+	ok(!job_state_allowed(JOB_OPEN, JOB_RUNNING) && !job_state_allowed(JOB_OPEN, JOB_QUEUED));
+	ok(!job_state_allowed(JOB_OPEN, JOB_SUCCEEDED) && !job_state_allowed(JOB_OPEN, JOB_FAILED));
 	for (int from = 0; from <= JOB_STATE_MAX + 2; from++)
 		for (int to = 0; to <= JOB_STATE_MAX + 40; to++) {
 			bool allowed = job_state_allowed((enum job_state)from, (enum job_state)to);
 
 			if (from == to || from == 0 || to == 0 || from > JOB_STATE_MAX ||
-			    to > JOB_STATE_MAX || job_state_ended((enum job_state)from))
+			    to > JOB_STATE_MAX ||
+			    (job_state_ended((enum job_state)from) && to != JOB_QUEUED))
 				ok(!allowed);
 		}
 }
@@ -96,6 +112,38 @@ TEST(err_is_as_in_go)
 	is_str(job_err(&j), "context deadline exceeded");
 	j.state = JOB_INTERRUPTED;
 	ok(job_err(&j) == NULL);
+	j.state = JOB_CLOSED; /* as after Go's cancel function */
+	is_str(job_err(&j), "context canceled");
+	j.state = JOB_OPEN;
+	ok(job_err(&j) == NULL);
+}
+
+/* While it is being stopped the cause tells. */
+TEST(err_of_each_cause_while_stopping)
+{
+	static const char *const errs[] = {
+		[CAUSE_REQUESTED] = "context canceled",
+		[CAUSE_CLIENT_GONE] = "context canceled",
+		[CAUSE_PARENT] = "context canceled",
+		[CAUSE_SCOPE_CLOSED] = "context canceled",
+		[CAUSE_WATCHDOG] = "context canceled",
+		[CAUSE_SHUTDOWN] = "context canceled",
+		[CAUSE_DEADLINE] = "context deadline exceeded",
+		[CAUSE_PARENT_DEADLINE] = "context deadline exceeded",
+		[CAUSE_REBOOT] = NULL,
+	};
+	struct job j = {.state = JOB_STOPPING};
+
+	for (size_t i = 0; i < ARRAY_SIZE(errs); i++) {
+		j.cause_code = (enum cause_code)i;
+		is_str(job_err(&j), errs[i]);
+	}
+}
+
+TEST(hidden_keys)
+{
+	ok(job_key_is_hidden("~") && job_key_is_hidden("~abc"));
+	ok(!job_key_is_hidden(NULL) && !job_key_is_hidden("") && !job_key_is_hidden("a~"));
 }
 
 TEST(half_processed)
@@ -144,7 +192,9 @@ TEST(copy_is_deep)
 	     job_set(&j->cwd, "/") == 0 && job_set(&j->cause, "why") == 0 &&
 	     job_set(&j->resolution_as, "failed") == 0 &&
 	     job_set(&j->resolution_note, "note") == 0 && strv_add(&j->argv, "a b") == 0 &&
-	     strv_add(&j->argv, "") == 0);
+	     strv_add(&j->argv, "") == 0 && strv_add(&j->values, "a=1") == 0 &&
+	     job_set(&j->tracestate, "t=1") == 0 && job_set(&j->baggage, "b=1") == 0 &&
+	     job_set(&j->progress_text, "half") == 0);
 	j->groups = calloc(2, sizeof(*j->groups));
 	need(j->groups);
 	j->groups[1] = 7;
@@ -153,6 +203,7 @@ TEST(copy_is_deep)
 	c = job_copy(j);
 	need(c);
 	ok(c->name != j->name && c->argv.data != j->argv.data && c->groups != j->groups);
+	ok(c->values.data != j->values.data && c->progress_text != j->progress_text);
 	j = job_free(j);
 	is_int(c->id, 42);
 	is_str(c->name, "n");
@@ -168,6 +219,10 @@ TEST(copy_is_deep)
 	is_int(c->argv.n, 2);
 	is_str(strv_first(&c->argv), "a b");
 	is_int(c->groups[1], 7);
+	is_str(strv_first(&c->values), "a=1");
+	is_str(c->tracestate, "t=1");
+	is_str(c->baggage, "b=1");
+	is_str(c->progress_text, "half");
 	c = job_free(c);
 	j = job_new();
 	need(j);
