@@ -51,4 +51,5 @@ engine_check(struct engine *g)
 	agree("running jobs, by class", sum_running(&g->lanes.classes), running);
 	agree("running jobs, by user", sum_running(&g->lanes.users), running);
 	agree("jobs looked after", g->live.n, running);
+	tree_check(g);
 }

@@ -14,6 +14,7 @@ struct extend_fx {
 	uint64_t id;
 	uint32_t attempt;
 	int64_t deadline_ns;
+	bool scope;
 };
 
 int
@@ -40,62 +41,59 @@ engine_fetch(struct engine *g, const struct requester *who, uint64_t id, struct 
 
 /* ---- cancel */
 
-/* Takes J. */
+/* J, which is the effects' until the commit, for the reply. */
 static int
-cancel_queued(struct engine *g, struct job *j, const struct why *why, struct job **ret)
+give(struct engine *g, const struct job *j, struct job **ret)
 {
-	uint64_t id = j->id;
-	int r = live_finish(g, j, JOB_CANCELED, why);
-
-	if (r < 0)
-		return err_pass(r);
-	return ret ? err_fold(store_job_get(g->store, id, ret)) : 0;
-}
-
-static int
-cancel_running(struct engine *g, struct job *j, const struct why *why, bool now)
-{
-	int r;
-
-	j->cancel_attempt = j->attempt;
-	j->cancel_now = now;
-	r = lifecycle_set(g, j, JOB_STOPPING, why);
-	if (r < 0)
-		return err_pass(r);
-	engine_log_edge(j, "stopping");
-	return live_defer_stop(g, j->id, j->attempt, now);
-}
-
-/* The cause stays the first one; all that a second cancel may do is hurry. */
-static int
-cancel_stopping(struct engine *g, struct job *j, bool now)
-{
-	int r;
-
-	if (!now || j->cancel_now)
+	if (!ret)
 		return 0;
-	j->cancel_attempt = j->attempt;
-	j->cancel_now = true;
-	r = lifecycle_save(g, j);
-	return r < 0 ? err_pass(r) : live_defer_stop(g, j->id, j->attempt, true);
+	*ret = job_copy(j);
+	if (*ret)
+		return 0;
+	txn_spoil(g->txn);
+	return err_raise(-ENOMEM, "answer a cancel");
 }
 
+/* What runs, queues or is open. Takes J. */
 static int
-cancel(struct engine *g, struct job *j, const struct why *why, bool now, struct job **ret)
+cancel_active(struct engine *g, struct job *j, const struct why *why, bool now, struct job **ret)
+{
+	int r;
+
+	if (j->state == JOB_RUNNING)
+		r = live_stop(g, j, why, now);
+	else
+		r = live_finish_one(g, j, JOB_CANCELED, why);
+	if (r == 0)
+		r = tree_done(g, j, why->by_uid, now, NULL);
+	return r < 0 ? err_pass(r) : give(g, j, ret);
+}
+
+/* What is over or being stopped keeps its cause: all that a second cancel may do is hurry. Takes J. */
+static int
+cancel_again(struct engine *g, struct job *j, const struct why *why, bool now, struct job **ret)
 {
 	int r = 0;
 
-	if (j->state == JOB_QUEUED)
-		return cancel_queued(g, j, why, ret);
-	if (j->state == JOB_RUNNING)
-		r = cancel_running(g, j, why, now);
-	else if (j->state == JOB_STOPPING)
-		r = cancel_stopping(g, j, now);
+	if (now && j->state == JOB_STOPPING)
+		r = live_hurry(g, j);
+	if (now && r == 0)
+		r = tree_done(g, j, why->by_uid, true, NULL);
 	if (r < 0 || !ret)
 		(void)job_free(j);
 	else
 		*ret = j;
-	return r;
+	return r < 0 ? err_pass(r) : 0;
+}
+
+int
+control_cancel(struct engine *g, struct job *j, const struct why *why, bool now, struct job **ret)
+{
+	if (j->state == JOB_OPEN)
+		return scope_end(g, j, JOB_CANCELED, why, now, NULL, ret);
+	if (j->state == JOB_STOPPING || job_state_ended(j->state))
+		return cancel_again(g, j, why, now, ret);
+	return cancel_active(g, j, why, now, ret);
 }
 
 int
@@ -112,23 +110,7 @@ engine_cancel(struct engine *g, const struct requester *who, uint64_t id, const 
 	if (e != 0)
 		return e;
 	assert(j);
-	return cancel(g, j, &why, now, ret);
-}
-
-void
-engine_client_gone(struct engine *g, uint64_t id)
-{
-	struct why why = {CAUSE_CLIENT_GONE, "the client it was bound to went away", -1};
-	struct job *j = NULL;
-	int r;
-
-	if (g->stopping)
-		return;
-	r = store_job_get(g->store, id, &j);
-	if (r == 0)
-		r = cancel(g, j, &why, false, NULL);
-	if (r < 0)
-		(void)err_pass(r);
+	return control_cancel(g, j, &why, now, ret);
 }
 
 /* ---- extend */
@@ -139,6 +121,8 @@ extend_run(struct effect *fx, int result)
 	struct extend_fx *f = container_of(fx, struct extend_fx, fx);
 	struct live *l = live_find(f->g, f->id);
 
+	if (f->scope)
+		scope_arm(f->g);
 	if (result == 0 && l && l->attempt == f->attempt) {
 		l->deadline_boot_ns = f->deadline_ns;
 		live_arm_backstop(l);
@@ -184,7 +168,7 @@ extended(struct engine *g, const struct job *j, int64_t by_us, int64_t to_us, in
 		want = mono_add(mono_now(), wall_diff(wall_usec(to_us), wall_now())).ns;
 	else
 		want = mono_add((struct mono){j->deadline_boot_ns}, dur_usec(by_us)).ns;
-	/* Its monitor stops it now, whether we have heard of that or not. */
+	/* A job's monitor stops it now, whether we have heard of that or not. */
 	if (j->deadline_boot_ns <= mono_now().ns)
 		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "id",
 				   "its deadline has passed: it is being stopped");
@@ -216,7 +200,8 @@ extend_write(struct engine *g, struct job *j, int64_t deadline_ns)
 				.g = g,
 				.id = j->id,
 				.attempt = j->attempt,
-				.deadline_ns = deadline_ns};
+				.deadline_ns = deadline_ns,
+				.scope = j->kind == JOB_KIND_SCOPE};
 	txn_defer(g->txn, &f->fx);
 	return 0;
 }

@@ -14,7 +14,11 @@
 static void
 before_commit(void *arg)
 {
-	sched_run(arg);
+	struct engine *g = arg;
+
+	sched_run(g);
+	if (spool_before_commit(g) < 0) /* what is committed must have its input */
+		txn_spoil(g->txn);
 }
 
 static void
@@ -44,6 +48,7 @@ engine_resync(struct engine *g)
 		log_err("the queue cannot be read (%s), continuing", strerror(-r));
 	}
 	sched_overdue_arm(g);
+	scope_arm_later(g);
 	sched_hold(g);
 	sched_kick(g);
 }
@@ -75,6 +80,10 @@ open_parts(struct engine *g, const struct engine_options *o, struct ctx_err *e)
 	if (r < 0)
 		return ctx_err_set(e, 0, r, "output directory in %s: %s", o->state_dir,
 				   strerror(-r));
+	r = spool_open_dir(g, o->state_dir);
+	if (r < 0)
+		return ctx_err_set(e, 0, r, "directory stdin in %s: %s", o->state_dir,
+				   strerror(-r));
 	x.uuid = store_uuid(g->store);
 	x.ops = recovery_ops;
 	x.arg = g;
@@ -104,6 +113,10 @@ engine_new(struct ev_loop *loop, const struct engine_options *o, struct engine *
 	g->started_us = wall_to_usec(wall_now());
 	lanes_init(&g->lanes);
 	sched_init(g);
+	events_init(g);
+	spool_init(g);
+	scope_init(g);
+	bound_init(g);
 	g->socket_path = strdup(o->socket_path);
 	r = g->socket_path ? open_parts(g, o, e) : ctx_err_set(e, 0, -ENOMEM, "out of memory");
 	if (r < 0) {
@@ -123,14 +136,19 @@ engine_free(struct engine *g)
 		return NULL;
 	g->stopping = true;
 	sched_done(g);
+	scope_done(g);
 	if (g->started)
 		retain_done(g);
+	if (g->txn)
+		before_commit(g);
 	g->txn = txn_free(g->txn);
+	spool_done(g);
 	g->exec = exec_free(g->exec);
 	while ((n = map_next(&g->live, NULL)))
 		live_free(container_of(n, struct live, node));
 	map_done(&g->live);
 	watch_done(g);
+	bound_done(g);
 	lanes_done(&g->lanes);
 	g->output = output_free(g->output);
 	g->store = store_close(g->store);
@@ -147,9 +165,16 @@ engine_start(struct engine *g)
 
 	if (r < 0)
 		log_err("the running jobs cannot be read (%s), continuing", strerror(-r));
+	r = bound_load(g);
+	if (r < 0)
+		log_err("the jobs bound to clients cannot be read (%s), continuing", strerror(-r));
+	r = scope_load(g);
+	if (r < 0)
+		log_err("the open scopes cannot be read (%s), continuing", strerror(-r));
 	g->started = true;
 	sched_overdue_arm(g);
 	retain_init(g);
+	sweep_start(g);
 	exec_start(g->exec, last_seq);
 }
 

@@ -83,14 +83,17 @@ struct live {
 	uint32_t attempt;
 	uint64_t seq;
 	enum live_phase phase;
-	uint32_t pid;              /* main process; 0: not known yet */
-	int64_t progress_saved_ns; /* mono: when progress was last written to the row */
-	bool has_progress;         /* PROGRESS is newer than the row */
-	struct progress progress;
+	uint32_t pid;                   /* main process; 0: not known yet */
+	bool has_progress;              /* PROGRESS is newer than the row */
+	struct progress progress;       /* heard last */
+	struct progress progress_saved; /* as it was when it was last written; zeroed: never */
+	int64_t progress_saved_ns;      /* mono: when that was */
+	int64_t extended_ns; /* to where the job moved its deadline, not yet written; 0: nowhere */
 	ev_timer progress_timer;
 	int64_t deadline_boot_ns; /* as committed */
 	int64_t grace_us;
 	bool cancel, cancel_now; /* committed: to be told to the monitor */
+	bool found_stopping;     /* its row was that when this ctxd began to follow it */
 	int spawn_error;         /* errno of SPAWN_FAILED; 0: none came */
 	bool uncertain;          /* the spawner could not prove that nothing survived */
 	ev_timer backstop;
@@ -101,7 +104,7 @@ struct live {
 	enum known_by end_by;
 };
 
-struct spools { /* standard input of jobs */
+struct spools {           /* standard input of jobs */
 	int dir_fd;       /* <state>/stdin; -1: not open */
 	int dirty_fd;     /* directory in it whose new entries are not synced yet; -1: none */
 	uint64_t dirty;   /* its number */
@@ -126,7 +129,8 @@ struct engine {
 	int64_t started_us;
 	struct map live; /* of struct live, by id */
 	struct lanes lanes;
-	struct map watches; /* of struct watch_group, by job id */
+	struct map watches;  /* of struct watch_group, by job id */
+	int64_t progress_ns; /* mono: when progress of any job was last written */
 	bool sched_kick;
 	ev_timer sched_again; /* after a failure */
 	bool sched_held;
@@ -134,7 +138,8 @@ struct engine {
 	ev_timer retain;
 	ev_timer scopes;       /* earliest deadline of an open scope; judged by CLOCK_BOOTTIME */
 	ev_timer reattach;     /* clients may still come back */
-	struct map missing;    /* bound jobs whose client has not come back, by id */
+	struct map missing;    /* bound jobs without their client, by id: see bound.c */
+	uint64_t tree_checked; /* tree_check has come so far */
 	struct list listeners; /* of struct engine_listener */
 	bool changed;          /* CHANGED_FX is out: it tells the listeners after this commit */
 	struct effect changed_fx;
@@ -164,7 +169,7 @@ struct why {
 	const char *text; /* may be NULL */
 	int64_t by_uid;   /* -1: the daemon */
 };
-/* Insert J (state QUEUED or RUNNING) with its first history row. */
+/* Insert J (state QUEUED, RUNNING, or OPEN for a scope) with its first history row. */
 int lifecycle_create(struct engine *g, struct job *j, const struct strv *env, int64_t by_uid);
 /* Take J, whose row has state FROM, to state TO: checks the edge, writes row (all mutable fields of
  * J) and history, keeps the counts. Opens the transaction. 0 or negative errno. STORE_E_STALE is
@@ -198,11 +203,23 @@ void live_arm_backstop(struct live *l);
 void live_ended(struct live *l, const struct result *r, enum known_by by);
 void live_stopping(struct live *l, const struct frame_stopping *s);
 void live_again(struct live *l); /* try the unfinished step later */
-/* Stop effects: after the commit, tell the monitor. */
-int live_defer_stop(struct engine *g, uint64_t id, uint32_t attempt, bool now);
+/* Take J, which runs, to stopping; after the commit: tell its monitor, and the log. Takes J, also
+ * on failure; on success it stays valid until the commit, as with live_finish. */
+int live_stop(struct engine *g, struct job *j, const struct why *why, bool now);
+/* J is being stopped: KILL at once, unless that has been said. */
+int live_hurry(struct engine *g, struct job *j);
+/* How J ends that is, or was, stopped for its cause: canceled or deadline_exceeded. */
+enum job_state live_stop_end(const struct job *j);
+/* Why J, whose deadline passed, ends; its monitor began to stop it at AT_US (0: not known). TEXT is
+ * the caller's, 160 bytes do. */
+void live_deadline_why(struct engine *g, const struct job *j, int64_t at_us, struct why *ret,
+		       char *text, size_t size);
 /* Take J to state TO, an end or back to QUEUED; after the commit: let go of directory, link and
- * struct live, tell watchers. Takes J, also on failure. */
+ * struct live, tell watchers. Takes J, also on failure; on success it stays valid until the commit.
+ * An end reaches what is attached below. */
 int live_finish(struct engine *g, struct job *j, enum job_state to, const struct why *why);
+/* The same, but what is attached below is for the caller to end: tree_done. */
+int live_finish_one(struct engine *g, struct job *j, enum job_state to, const struct why *why);
 
 /* ---- recovery.c */
 extern const struct exec_ops recovery_ops;
@@ -236,6 +253,7 @@ void notice(struct notices *n, const char *fmt, ...) __attribute__((format(print
  * at once. REACHED may be NULL. The stops are sent after the commit, the top first. */
 int tree_done(struct engine *g, const struct job *j, int64_t by_uid, bool now,
 	      struct engine_ids *reached);
+void tree_check(struct engine *g); /* for engine_check */
 
 /* ---- control.c */
 /* Cancel J in whatever state; takes J; *RET may be NULL. What is attached below it is reached too.
@@ -249,6 +267,7 @@ void scope_done(struct engine *g);
 int
 scope_load(struct engine *g); /* at start: deadlines of an earlier boot become those of this one */
 void scope_arm(struct engine *g);
+void scope_arm_later(struct engine *g); /* after a commit that failed */
 /* Take the open scope J to its end. Takes J. */
 int scope_end(struct engine *g, struct job *j, enum job_state to, const struct why *why, bool now,
 	      struct engine_ids *reached, struct job **ret);
@@ -257,6 +276,7 @@ int scope_end(struct engine *g, struct job *j, enum job_state to, const struct w
 void bound_init(struct engine *g);
 void bound_done(struct engine *g);
 int bound_load(struct engine *g); /* at start */
+void bound_forget(struct engine *g, uint64_t id);
 
 /* ---- key.c */
 /* The job that A's key names: 0 with *RET (with IF_EXISTS_RETRY: started anew, if it had ended
@@ -280,10 +300,16 @@ int submit_check_moment(struct engine *g, const struct requester *who, const str
 int submit_check_room(struct engine *g, uint32_t uid, struct refusal *r);
 
 /* ---- progress.c */
+void progress_attach(struct live *l); /* with live_new */
+void progress_detach(struct live *l); /* with live_free */
 void progress_heard(struct live *l, const struct progress *p);
-void progress_extended(struct live *l, int64_t deadline_ns, int64_t at_us);
-/* P, from a run directory that is the evidence of J's attempt, goes into J if it is newer. */
-void progress_take(struct job *j, const struct progress *p);
+void progress_extended(struct live *l, int64_t deadline_ns);
+/* P lay in the run directory that is the evidence of L's end: it is written along with that. */
+void progress_found(struct live *l, const struct progress *p);
+/* Put into J what L knows better than its row. 0 or -ENOMEM. */
+int progress_merge(const struct live *l, struct job *j);
+/* Write it now, for what comes next reads the row. */
+void progress_settle(struct live *l);
 
 /* ---- events.c */
 void events_init(struct engine *g);

@@ -43,6 +43,7 @@ history(struct engine *g, const struct job *j, int from, const struct why *why)
 			       .cause = why->text,
 			       .by_uid = why->by_uid};
 
+	events_changed(g);
 	return store_history_add(g->store, &e);
 }
 
@@ -52,7 +53,7 @@ lifecycle_create(struct engine *g, struct job *j, const struct strv *env, int64_
 	struct why why = {CAUSE_NONE, NULL, by_uid};
 	int r = txn_write(g->txn, __func__);
 
-	assert(j->state == JOB_QUEUED || j->state == JOB_RUNNING);
+	assert(j->state == JOB_QUEUED || j->state == JOB_RUNNING || j->state == JOB_OPEN);
 	if (!r)
 		r = store_job_insert(g->store, j, env);
 	if (!r)
@@ -105,5 +106,7 @@ void
 lifecycle_ended(struct engine *g, const struct job *j)
 {
 	engine_log_edge(j, job_state_name(j->state));
+	if (j->state == JOB_SUCCEEDED && j->has_stdin) /* others may be retried */
+		spool_remove(g, j->id);
 	watch_tell(g, j);
 }

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "core/deadline.h"
 #include "engine/impl.h"
 
 #define CLOCK_SLACK_US 100000 /* wall clocks are set */
@@ -18,9 +19,10 @@ enum { LIVE_MAGIC = 0x4c495645 };
 struct stop_fx {
 	struct effect fx;
 	struct engine *g;
+	struct job *job; /* that became stopping; owned; NULL: it was that before */
 	uint64_t id;
 	uint32_t attempt;
-	bool now;
+	bool tell, now; /* tell the monitor */
 };
 struct finish_fx {
 	struct effect fx;
@@ -112,8 +114,10 @@ live_new(struct engine *g, const struct job *j)
 	l->grace_us = j->grace_us;
 	l->cancel = j->cancel_attempt == j->attempt;
 	l->cancel_now = l->cancel && j->cancel_now;
+	l->found_stopping = j->state == JOB_STOPPING;
 	ev_init(&l->backstop, live_on_backstop);
 	ev_init(&l->again, live_on_again);
+	progress_attach(l);
 	live_arm_backstop(l);
 	return l;
 }
@@ -123,6 +127,7 @@ live_free(struct live *l)
 {
 	ev_timer_stop(l->engine->loop, &l->backstop);
 	ev_timer_stop(l->engine->loop, &l->again);
+	progress_detach(l);
 	map_remove(&l->engine->live, &l->node);
 	l->magic = 0;
 	free(l);
@@ -134,28 +139,90 @@ static void
 stop_run(struct effect *fx, int result)
 {
 	struct stop_fx *f = container_of(fx, struct stop_fx, fx);
-
 	struct live *l = live_find(f->g, f->id);
 
-	if (result == 0 && l && l->attempt == f->attempt) {
+	if (result == 0 && f->tell && l && l->attempt == f->attempt) {
 		l->cancel = true;
 		l->cancel_now |= f->now;
 		/* No link now: it is sent again when the monitor says HELLO. */
 		(void)exec_stop(f->g->exec, f->id, f->attempt, f->now, STOP_CAUSE_REQUEST);
 	}
+	if (result == 0 && f->job)
+		engine_log_edge(f->job, "stopping");
+	(void)job_free(f->job);
 	free(f);
 }
 
-int
-live_defer_stop(struct engine *g, uint64_t id, uint32_t attempt, bool now)
+static struct stop_fx *
+stop_fx_new(struct engine *g, const struct job *j, bool tell, bool now)
 {
 	struct stop_fx *f = calloc(1, sizeof(*f));
 
-	if (!f)
-		return err_raise(-ENOMEM, "stop a job");
-	*f = (struct stop_fx){.fx.run = stop_run, .g = g, .id = id, .attempt = attempt, .now = now};
+	if (f)
+		*f = (struct stop_fx){.fx.run = stop_run,
+				      .g = g,
+				      .id = j->id,
+				      .attempt = j->attempt,
+				      .tell = tell,
+				      .now = now};
+	else
+		(void)err_raise(-ENOMEM, "stop a job");
+	return f;
+}
+
+/* Takes J. */
+static int
+become_stopping(struct engine *g, struct job *j, const struct why *why, bool tell, bool now)
+{
+	struct stop_fx *f = stop_fx_new(g, j, tell, now);
+	int r = f ? lifecycle_set(g, j, JOB_STOPPING, why) : -ENOMEM;
+
+	if (r < 0) {
+		(void)job_free(j);
+		free(f);
+		return err_pass(r);
+	}
+	f->job = j;
 	txn_defer(g->txn, &f->fx);
 	return 0;
+}
+
+int
+live_stop(struct engine *g, struct job *j, const struct why *why, bool now)
+{
+	j->cancel_attempt = j->attempt;
+	j->cancel_now = now;
+	return become_stopping(g, j, why, true, now);
+}
+
+int
+live_hurry(struct engine *g, struct job *j)
+{
+	struct stop_fx *f;
+	int r;
+
+	if (j->cancel_now && j->cancel_attempt == j->attempt)
+		return 0;
+	f = stop_fx_new(g, j, true, true);
+	if (!f)
+		return -ENOMEM;
+	j->cancel_attempt = j->attempt;
+	j->cancel_now = true;
+	r = lifecycle_save(g, j);
+	if (r < 0) {
+		free(f);
+		return err_pass(r);
+	}
+	txn_defer(g->txn, &f->fx);
+	return 0;
+}
+
+enum job_state
+live_stop_end(const struct job *j)
+{
+	bool late = j->cause_code == CAUSE_DEADLINE || j->cause_code == CAUSE_PARENT_DEADLINE;
+
+	return late ? JOB_DEADLINE_EXCEEDED : JOB_CANCELED;
 }
 
 /* AT_US is when the monitor began to stop it. An extension that was granted just then has come too
@@ -179,25 +246,55 @@ deadline_text(const struct job *j, int64_t at_us, char *buf, size_t size)
 	return buf;
 }
 
-/* The monitor sent TERM because of the deadline: the row follows. A request's STOPPING was
- * committed before it was sent. */
+void
+live_deadline_why(struct engine *g, const struct job *j, int64_t at_us, struct why *ret, char *text,
+		  size_t size)
+{
+	*ret = (struct why){CAUSE_DEADLINE, text, -1};
+	if (j->deadline_rule != RULE_INHERITED) {
+		(void)deadline_text(j, at_us, text, size);
+		return;
+	}
+	ret->code = CAUSE_PARENT_DEADLINE;
+	(void)snprintf(text, size, "parent %" PRIu64 " deadline exceeded",
+		       context_deadline_origin(g, j));
+}
+
+static void
+watchdog_why(const struct job *j, struct why *ret, char *text, size_t size)
+{
+	char d[CLOCK_TEXT];
+
+	*ret = (struct why){CAUSE_WATCHDOG, text, -1};
+	(void)snprintf(text, size, "no sign of life for %s (watchdog)",
+		       dur_format(dur_usec(j->watchdog_us), d, sizeof(d)));
+}
+
+/* The monitor sent TERM because of the deadline or for want of a sign of life: the row follows. A
+ * request's STOPPING was committed before it was sent. */
 void
 live_stopping(struct live *l, const struct frame_stopping *s)
 {
-	_cleanup_(job_freep) struct job *j = NULL;
+	struct job *j = NULL;
 	char text[160];
-	struct why why = {CAUSE_DEADLINE, text, -1};
+	struct why why;
 	int r;
 
-	if (s->stop_cause != STOP_CAUSE_DEADLINE || l->has_end)
+	if ((s->stop_cause != STOP_CAUSE_DEADLINE && s->stop_cause != STOP_CAUSE_WATCHDOG) ||
+	    l->has_end)
 		return;
 	r = store_job_get(l->engine->store, l->id, &j);
-	if (r != 0 || j->state != JOB_RUNNING || j->attempt != l->attempt)
+	if (r != 0 || j->state != JOB_RUNNING || j->attempt != l->attempt) {
+		(void)job_free(j);
 		return;
-	(void)deadline_text(j, s->at_us, text, sizeof(text));
-	r = lifecycle_set(l->engine, j, JOB_STOPPING, &why);
+	}
+	if (s->stop_cause == STOP_CAUSE_WATCHDOG)
+		watchdog_why(j, &why, text, sizeof(text));
+	else
+		live_deadline_why(l->engine, j, s->at_us, &why, text, sizeof(text));
+	r = become_stopping(l->engine, j, &why, false, false);
 	if (r == 0)
-		engine_log_edge(j, "stopping");
+		(void)tree_done(l->engine, j, -1, false, NULL);
 	/* If it cannot be written now the end will say the same. */
 }
 
@@ -232,7 +329,10 @@ finish_run(struct effect *fx, int result)
 		}
 		if (l)
 			live_free(l);
+		if (f->job->kind == JOB_KIND_SCOPE)
+			scope_arm(g);
 		if (job_state_ended(f->job->state)) {
+			bound_forget(g, f->job->id);
 			lifecycle_ended(g, f->job);
 			spare_output(g, f->job);
 		} else {
@@ -244,7 +344,7 @@ finish_run(struct effect *fx, int result)
 }
 
 int
-live_finish(struct engine *g, struct job *j, enum job_state to, const struct why *why)
+live_finish_one(struct engine *g, struct job *j, enum job_state to, const struct why *why)
 {
 	struct finish_fx *f = calloc(1, sizeof(*f));
 	struct live *l = live_find(g, j->id);
@@ -255,7 +355,10 @@ live_finish(struct engine *g, struct job *j, enum job_state to, const struct why
 		return err_raise(-ENOMEM, "end a job");
 	}
 	*f = (struct finish_fx){
-		.fx.run = finish_run, .g = g, .job = j, .was_live = j->state != JOB_QUEUED};
+		.fx.run = finish_run,
+		.g = g,
+		.job = j,
+		.was_live = j->state == JOB_RUNNING || j->state == JOB_STOPPING};
 	r = lifecycle_set(g, j, to, why);
 	if (!r && to == JOB_SUCCEEDED)
 		r = store_env_drop(g->store, j->id);
@@ -274,9 +377,19 @@ live_finish(struct engine *g, struct job *j, enum job_state to, const struct why
 	return 0;
 }
 
-/* What the monitor measured, without any judgement. */
-static void
-take_facts(struct job *j, const struct result *res, enum known_by by)
+int
+live_finish(struct engine *g, struct job *j, enum job_state to, const struct why *why)
+{
+	int r = live_finish_one(g, j, to, why);
+
+	if (r == 0 && job_state_ended(to))
+		r = tree_done(g, j, why->by_uid, false, NULL);
+	return r < 0 ? err_pass(r) : 0;
+}
+
+/* What the monitor measured and what the job said last, without any judgement. */
+static int
+take_facts(const struct live *l, struct job *j, const struct result *res, enum known_by by)
 {
 	if (res->flags & RESULT_HAS_STATUS) {
 		j->has_exit_code = WIFEXITED(res->wait_status);
@@ -293,10 +406,15 @@ take_facts(struct job *j, const struct result *res, enum known_by by)
 	j->exec_errno = res->exec_error;
 	j->out_bytes = res->out_bytes;
 	j->out_dropped = res->out_dropped;
+	j->err_bytes = res->err_bytes;
+	j->err_dropped = res->err_dropped;
 	j->has_usage = true;
 	j->user_us = res->user_us;
 	j->system_us = res->system_us;
 	j->max_rss_bytes = res->max_rss_bytes;
+	if (res->flags & RESULT_SELF_EXTENDED && res->deadline_ns > j->deadline_boot_ns)
+		deadline_extend(j, res->deadline_ns, wall_now(), mono_now());
+	return progress_merge(l, j);
 }
 
 static const char *
@@ -320,19 +438,32 @@ exec_text(const struct job *j, const struct result *res, char *buf, size_t size)
 	return buf;
 }
 
+/* It had ended by itself before this ctxd began, which only then wrote that it is being stopped, not
+ * knowing (what it is attached to had ended in the meantime). Nobody stopped it: the true end counts. */
+static bool
+ended_before_stop(const struct live *l, const struct result *res)
+{
+	return !l->found_stopping && res->stop_cause == STOP_CAUSE_NONE &&
+	       res->ended_us < l->engine->started_us;
+}
+
 /* The judgement: the state and cause that follow from the row and the facts. First cause wins, and
  * the first one that was committed is the first. */
 static enum job_state
-judge(const struct job *j, const struct result *res, struct why *why, char *text, size_t size)
+judge(const struct live *l, const struct job *j, struct why *why, char *text, size_t size)
 {
+	const struct result *res = &l->end;
+
 	*why = (struct why){CAUSE_NONE, NULL, -1};
-	if (j->state == JOB_STOPPING && j->cause_code != CAUSE_DEADLINE)
-		return JOB_CANCELED; /* keeps the cause of the cancel */
-	if (j->state == JOB_STOPPING)
-		return JOB_DEADLINE_EXCEEDED;
+	if (j->state == JOB_STOPPING && !ended_before_stop(l, res))
+		return live_stop_end(j); /* keeps its cause */
 	if (res->stop_cause == STOP_CAUSE_DEADLINE) {
-		*why = (struct why){CAUSE_DEADLINE, deadline_text(j, res->term_us, text, size), -1};
+		live_deadline_why(l->engine, j, res->term_us, why, text, size);
 		return JOB_DEADLINE_EXCEEDED;
+	}
+	if (res->stop_cause == STOP_CAUSE_WATCHDOG) {
+		watchdog_why(j, why, text, size);
+		return JOB_CANCELED;
 	}
 	if (res->exec_error != 0) {
 		*why = (struct why){CAUSE_EXEC, exec_text(j, res, text, size), -1};
@@ -380,9 +511,11 @@ commit_end(struct live *l)
 		live_free(l);
 		return 0;
 	}
-	take_facts(j, &l->end, l->end_by);
+	r = take_facts(l, j, &l->end, l->end_by);
+	if (r < 0)
+		return err_pass(r);
 	shell_code(j, &l->end);
-	to = judge(j, &l->end, &why, text, sizeof(text));
+	to = judge(l, j, &why, text, sizeof(text));
 	return live_finish(g, take_ptr(j), to, &why);
 }
 

@@ -49,10 +49,7 @@ recovery_never_ran(struct engine *g, struct job *j, const char *text, int error)
 
 	if (j->state == JOB_STOPPING) {
 		j->known_by = KNOWN_BY_RECOVERY;
-		return live_finish(g, j,
-				   j->cause_code == CAUSE_DEADLINE ? JOB_DEADLINE_EXCEEDED
-								   : JOB_CANCELED,
-				   &why);
+		return live_finish(g, j, live_stop_end(j), &why);
 	}
 	if (hopeless(error) || j->requeues >= REQUEUES_MAX)
 		return give_up(g, j, text, error);
@@ -69,6 +66,12 @@ static int
 interrupted(struct engine *g, struct job *j, enum cause_code code, const char *text, bool survivors)
 {
 	struct why why = {code, text, -1};
+	const struct live *l = live_find(g, j->id);
+
+	if (l && progress_merge(l, j) < 0) {
+		(void)job_free(j);
+		return err_raise(-ENOMEM, "take the last progress of a job");
+	}
 
 	j->known_by = KNOWN_BY_RECOVERY;
 	j->survivors_possible = survivors;
@@ -88,6 +91,8 @@ take_result(struct live *l, struct rundir_evidence *ev, bool *ret_done)
 	}
 	if (r < 0)
 		return err_pass(r);
+	if (ev->has_progress)
+		progress_found(l, &ev->progress);
 	if (ev->has_result) {
 		live_ended(l, &ev->result, KNOWN_BY_RESULT_FILE);
 		*ret_done = true;
@@ -255,6 +260,7 @@ on_hello(void *arg, const struct frame_hello *h)
 	struct engine *g = arg;
 	struct live *l = live_of(g, h->head.id, h->head.attempt);
 	struct frame_stopping s = {.phase = h->phase, .stop_cause = h->stop_cause};
+	bool itself;
 
 	if (!l) {
 		log_err("job %ju.%u: a monitor lives whose job is not running: ignored",
@@ -264,12 +270,16 @@ on_hello(void *arg, const struct frame_hello *h)
 	l->phase = LIVE_LINKED;
 	l->pid = h->pid;
 	l->spawn_error = 0;
+	itself = h->flags & HELLO_SELF_EXTENDED && h->deadline_ns > l->deadline_boot_ns;
+	if (itself) { /* the job moved its deadline while nobody listened */
+		progress_extended(l, h->deadline_ns);
+		progress_settle(l);
+	}
 	if (l->cancel)
 		(void)exec_stop(g->exec, l->id, l->attempt, l->cancel_now, STOP_CAUSE_REQUEST);
-	else if (h->phase == PHASE_RUNNING && h->deadline_ns != l->deadline_boot_ns)
+	else if (h->phase == PHASE_RUNNING && h->deadline_ns != l->deadline_boot_ns && !itself)
 		(void)exec_extend(g->exec, l->id, l->attempt, l->deadline_boot_ns);
-	if (h->stop_cause == STOP_CAUSE_DEADLINE)
-		live_stopping(l, &s);
+	live_stopping(l, &s);
 }
 
 static void
@@ -277,8 +287,28 @@ on_stopping(void *arg, const struct frame_stopping *s)
 {
 	struct live *l = live_of(arg, s->head.id, s->head.attempt);
 
+	if (!l)
+		return;
+	progress_settle(l); /* the deadline as the job had moved it */
+	live_stopping(l, s);
+}
+
+static void
+on_progress(void *arg, const struct progress *p)
+{
+	struct live *l = live_of(arg, p->id, p->attempt);
+
 	if (l)
-		live_stopping(l, s);
+		progress_heard(l, p);
+}
+
+static void
+on_extended(void *arg, const struct frame_extended *x)
+{
+	struct live *l = live_of(arg, x->head.id, x->head.attempt);
+
+	if (l)
+		progress_extended(l, x->deadline_ns);
 }
 
 static void
@@ -323,6 +353,8 @@ const struct exec_ops recovery_ops = {
 	.on_spawn_failed = on_spawn_failed,
 	.on_hello = on_hello,
 	.on_stopping = on_stopping,
+	.on_progress = on_progress,
+	.on_extended = on_extended,
 	.on_end = on_end,
 	.on_silent = on_silent,
 	.on_swept = on_swept,
@@ -378,7 +410,9 @@ recovery_load(struct engine *g)
 	struct found f = {0};
 	int r = store_live_each(g->store, collect, &f);
 
-	for (size_t i = 0; i < f.n; i++) {
+	/* The newest first: a context is older than what is attached to it, whose row its end may
+	 * change. */
+	for (size_t i = f.n; i-- > 0;) {
 		struct job *j = take_ptr(f.v[i].job);
 
 		if (r == 0 && j)

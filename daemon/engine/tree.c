@@ -1,12 +1,240 @@
-/* tree.c - see impl.h. */
+/* tree.c - the end of a context is the end of all that is attached below it.
+ *
+ * Breadth first, a level at a time, all in the open transaction of this iteration: what queues and
+ * what is a scope ends at once, what runs goes to stopping and is told after the commit, the top
+ * first. Each context is read once and written once. The cause is the same for all of them, and so
+ * is the end: it names the context where it began.
+ *
+ * What is left to itself: what is over or being stopped already keeps its cause (and with it all that
+ * is below: that was reached then), what is detached. Therefore no context that is attached, not over
+ * and not being stopped ever has a parent that is over or being stopped: nobody can attach to one, and
+ * tree_check looks for it. */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 
 #include "base/err.h"
+#include "base/log.h"
 #include "engine/impl.h"
+
+enum {
+	BLOCK = 256,      /* ids asked of the store at a time */
+	CHECK_ROWS = 32,  /* that one check looks at */
+	CAUSE_TEXT = 1200 /* a cause of the longest kind, and what is put ahead of it */
+};
+
+struct walk {
+	struct engine *g;
+	struct why why;
+	enum job_state end;
+	bool now;
+	struct engine_ids *reached; /* may be NULL */
+	struct engine_ids todo;     /* contexts whose children are to be visited; owned */
+};
+
+static int
+add_id(struct engine_ids *ids, uint64_t id)
+{
+	if (ids->n == ids->cap) {
+		size_t cap = ids->cap ? ids->cap * 2 : 64;
+		uint64_t *v = reallocarray(ids->v, cap, sizeof(*v));
+
+		if (!v)
+			return err_raise(-ENOMEM, "end what is attached to a context");
+		ids->v = v;
+		ids->cap = cap;
+	}
+	ids->v[ids->n++] = id;
+	return 0;
+}
+
+/* ---- what follows for those below */
+
+/* J took its cause from a context above it: so do those below. */
+static bool
+passed_on(const struct job *j)
+{
+	return j->cause && (j->cause_code == CAUSE_PARENT || j->cause_code == CAUSE_PARENT_DEADLINE ||
+			    j->cause_code == CAUSE_SCOPE_CLOSED);
+}
+
+static const char *
+colon(const struct job *j)
+{
+	return j->cause && *j->cause ? ": " : "";
+}
+
+static const char *
+cause_text(const struct job *j)
+{
+	return j->cause ? j->cause : "";
+}
+
+static enum cause_code
+stopped_cause(const struct job *j, char *text, size_t size)
+{
+	if (passed_on(j)) {
+		(void)snprintf(text, size, "%s", j->cause);
+		return j->cause_code;
+	}
+	if (live_stop_end(j) == JOB_DEADLINE_EXCEEDED) {
+		(void)snprintf(text, size, "parent %" PRIu64 " deadline exceeded", j->id);
+		return CAUSE_PARENT_DEADLINE;
+	}
+	(void)snprintf(text, size, "parent %" PRIu64 " canceled%s%s", j->id, colon(j), cause_text(j));
+	return CAUSE_PARENT;
+}
+
+/* Why what is attached to J ends, into TEXT. */
+static enum cause_code
+cause_below(const struct job *j, char *text, size_t size)
+{
+	switch (j->state) {
+	case JOB_STOPPING:
+	case JOB_CANCELED:
+	case JOB_DEADLINE_EXCEEDED:
+		return stopped_cause(j, text, size);
+	case JOB_CLOSED:
+		(void)snprintf(text, size, "scope %" PRIu64 " closed%s%s", j->id, colon(j),
+			       cause_text(j));
+		return CAUSE_SCOPE_CLOSED;
+	case JOB_SUCCEEDED:
+	case JOB_FAILED:
+	case JOB_INTERRUPTED:
+		(void)snprintf(text, size, "parent %" PRIu64 " ended: %s", j->id,
+			       job_state_name(j->state));
+		return CAUSE_PARENT;
+	case JOB_QUEUED:
+	case JOB_RUNNING:
+	case JOB_OPEN:
+		break;
+	}
+	assert_not_reached("a context that goes on ends nothing");
+}
+
+/* ---- the walk */
+
+/* What is below one that is being stopped was reached before: there is only hurrying to do, and
+ * counting. */
+static int
+visit_stopping(struct walk *w, struct job *j, bool *ret_below)
+{
+	*ret_below = w->now || w->reached;
+	return w->now ? live_hurry(w->g, j) : 0;
+}
+
+/* Takes J. RET_BELOW: there may be something to do below it. */
+static int
+visit_job(struct walk *w, struct job *j, bool *ret_below)
+{
+	int r = 0;
+
+	*ret_below = true;
+	switch (j->state) {
+	case JOB_QUEUED:
+	case JOB_OPEN:
+		return live_finish_one(w->g, j, w->end, &w->why);
+	case JOB_RUNNING:
+		return live_stop(w->g, j, &w->why, w->now);
+	case JOB_STOPPING:
+		r = visit_stopping(w, j, ret_below);
+		break;
+	case JOB_SUCCEEDED:
+	case JOB_FAILED:
+	case JOB_CANCELED:
+	case JOB_DEADLINE_EXCEEDED:
+	case JOB_INTERRUPTED:
+	case JOB_CLOSED:
+		break;
+	}
+	(void)job_free(j);
+	return r;
+}
+
+static int
+visit(struct walk *w, uint64_t id)
+{
+	struct job *j = NULL;
+	bool below;
+	int r = store_job_get(w->g->store, id, &j);
+
+	if (r != 0)
+		return err_fold(r);
+	r = visit_job(w, j, &below);
+	if (r == 0 && w->reached)
+		r = add_id(w->reached, id);
+	if (r == 0 && below)
+		r = add_id(&w->todo, id);
+	return r < 0 ? err_pass(r) : 0;
+}
+
+static int
+visit_children(struct walk *w, uint64_t parent)
+{
+	uint64_t ids[BLOCK], after = 0;
+	size_t n = 0;
+
+	do {
+		int r = store_attached(w->g->store, parent, after, ids, ARRAY_SIZE(ids), &n);
+
+		if (r < 0)
+			return err_pass(r);
+		for (size_t i = 0; i < n; i++) {
+			r = visit(w, ids[i]);
+			if (r < 0)
+				return r;
+			after = ids[i];
+		}
+	} while (n == ARRAY_SIZE(ids));
+	return 0;
+}
+
 int
 tree_done(struct engine *g, const struct job *j, int64_t by_uid, bool now,
 	  struct engine_ids *reached)
 {
-	(void)g, (void)j, (void)by_uid, (void)now, (void)reached;
-	return 0;
+	char text[CAUSE_TEXT];
+	struct walk w = {.g = g, .now = now, .reached = reached};
+	int r;
+
+	w.why = (struct why){cause_below(j, text, sizeof(text)), text, by_uid};
+	w.end = w.why.code == CAUSE_PARENT_DEADLINE ? JOB_DEADLINE_EXCEEDED : JOB_CANCELED;
+	r = visit_children(&w, j->id);
+	for (size_t i = 0; i < w.todo.n && r == 0; i++)
+		r = visit_children(&w, w.todo.v[i]);
+	free(w.todo.v);
+	if (r < 0) /* all of them, or none */
+		txn_spoil(g->txn);
+	return r;
+}
+
+/* ---- is it so? */
+
+static int
+check_one(void *arg, const struct job *j)
+{
+	struct engine *g = arg;
+	_cleanup_(job_freep) struct job *parent = NULL;
+
+	if (!(j->inherit & INHERIT_CANCEL) || j->parent == 0 ||
+	    store_job_get(g->store, j->parent, &parent) != 0)
+		return 0;
+	if (!job_state_ended(parent->state) && parent->state != JOB_STOPPING)
+		return 0;
+	log_err("internal check: %" PRIu64 " is %s, attached to %" PRIu64 ", which is %s", j->id,
+		job_state_name(j->state), parent->id, job_state_name(parent->state));
+	abort();
+}
+
+/* Some rows at a time, in turns: such an orphan would stay until it is found. */
+void
+tree_check(struct engine *g)
+{
+	struct store_filter f = {.states = 1u << JOB_QUEUED | 1u << JOB_RUNNING | 1u << JOB_OPEN,
+				 .after = g->tree_checked,
+				 .budget = CHECK_ROWS};
+	uint64_t next = 0;
+
+	if (store_list(g->store, &f, check_one, g, &next) == 0)
+		g->tree_checked = next;
 }
