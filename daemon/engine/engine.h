@@ -42,7 +42,7 @@ struct refusal {
 	uint64_t id;
 	uint64_t limit;
 	enum job_state state;
-	char field[64];
+	char field[132]; /* holds a whole key */
 	char reason[256];
 };
 int refusal_set(struct refusal *r, enum refusal_kind kind, const char *field, const char *fmt, ...)
@@ -81,7 +81,7 @@ struct submit_args { /* all borrowed; 0 or NULL = not given */
 	bool bound; /* to the connection: engine_client_gone will be called if it ends first */
 	const char *key;
 	enum if_exists if_exists;
-	struct spool *stdin_spool; /* what is fed to it; its file is moved out on success */
+	struct spool *stdin_spool; /* what is fed to it; stays the caller's, see engine_spool_new */
 	bool split_output;
 	int64_t warn_us;
 	int32_t warn_signal; /* 0: USR1 */
@@ -195,10 +195,15 @@ struct engine_listener {
 void engine_listener_add(struct engine *g, struct engine_listener *l);
 void engine_listener_remove(struct engine_listener *l);
 
-/* What will be the standard input of a job: collected in a nameless file of the state directory. */
+/* What will be the standard input of a job: collected in a nameless file of the state directory. A
+ * spool is its maker's to free, always. An engine_submit that makes a job of it empties it: it can be
+ * used no more, and costs nothing. */
 struct spool;
-int engine_spool_new(struct engine *g, struct spool **ret); /* 0 or negative errno */
-/* Appends; the most is `[limits] stdin_max`: -EFBIG beyond it. Or -ENOSPC, -EDQUOT, -EIO... */
+/* For WHO, who may have only so many, and so many bytes in all of them. 0, -EDQUOT, or another
+ * negative errno. */
+int engine_spool_new(struct engine *g, const struct requester *who, struct spool **ret);
+/* Appends; the most is `[limits] stdin_max`: -EFBIG beyond it. -EDQUOT when all spools of this user
+ * hold too much. Or -ENOSPC, -EIO... On failure S is as it was before. */
 int engine_spool_add(struct engine *g, struct spool *s, const void *p, size_t n);
 uint64_t spool_bytes(const struct spool *s);
 struct spool *spool_free(struct spool *s);

@@ -5,19 +5,28 @@
 #include "base/err.h"
 #include "engine/impl.h"
 
-/* What only memory and the file know of a job that runs. */
 static void
-add_live_facts(struct engine *g, struct job *j)
+measure(struct engine *g, const struct job *j, enum output_stream stream, uint64_t *ret_bytes,
+	uint64_t *ret_dropped)
+{
+	_close_ int fd = output_open(g->output, j->id, j->attempt, stream);
+
+	if (fd >= 0)
+		(void)output_measure(fd, ret_bytes, ret_dropped);
+}
+
+void
+query_live_facts(struct engine *g, struct job *j)
 {
 	const struct live *l = live_find(g, j->id);
-	_close_ int fd = -1;
 
 	if (!l || l->attempt != j->attempt || job_state_ended(j->state))
 		return;
 	j->pid = l->pid;
-	fd = output_open(g->output, j->id, j->attempt, OUTPUT_OUT);
-	if (fd >= 0)
-		(void)output_measure(fd, &j->out_bytes, &j->out_dropped);
+	(void)progress_merge(l, j); /* without memory for it: as in the row */
+	measure(g, j, OUTPUT_OUT, &j->out_bytes, &j->out_dropped);
+	if (j->split_output)
+		measure(g, j, OUTPUT_ERR, &j->err_bytes, &j->err_dropped);
 }
 
 int
@@ -27,7 +36,7 @@ engine_get(struct engine *g, const struct requester *who, uint64_t id, struct jo
 	int e = engine_fetch(g, who, id, ret, r);
 
 	if (e == 0)
-		add_live_facts(g, *ret);
+		query_live_facts(g, *ret);
 	return e;
 }
 

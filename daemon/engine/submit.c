@@ -1,6 +1,7 @@
-/* submit.c - accepting a job: limits, defaults, environment, and the row; started at once when a
- * slot is free. */
+/* submit.c - accepting a job: its key, defaults, environment, input, and the row; started at once
+ * when a slot is free. */
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,8 +10,6 @@
 #include "base/text.h"
 #include "core/deadline.h"
 #include "engine/impl.h"
-
-enum { PRIORITY_MOST = 1000000 };
 
 void
 notice(struct notices *n, const char *fmt, ...)
@@ -22,98 +21,6 @@ notice(struct notices *n, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(n->text[n->n++], sizeof(n->text[0]), fmt, ap);
 	va_end(ap);
-}
-
-static int
-check_span(int64_t us, const char *field, struct refusal *r)
-{
-	if (us < 0 || (us > 0 && us < 1000))
-		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, field, "must be at least 1 ms");
-	return 0;
-}
-
-int
-submit_check_times(int64_t timeout_us, int64_t deadline_us, struct refusal *r)
-{
-	if (deadline_us != 0 && deadline_us <= wall_to_usec(wall_now()))
-		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "deadline_at",
-				   "is not in the future");
-	return check_span(timeout_us, "timeout_usec", r);
-}
-
-static int
-check_numbers(const struct submit_args *a, struct refusal *r)
-{
-	if (a->has_umask && a->umask > 0777)
-		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "umask",
-				   "must be within 0 and 0777 (octal)");
-	if (a->has_priority && (a->priority < -PRIORITY_MOST || a->priority > PRIORITY_MOST))
-		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "priority",
-				   "must be within -%d and %d", PRIORITY_MOST, PRIORITY_MOST);
-	if (a->stop_signal < 0 || a->stop_signal > 64)
-		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "stop_signal", "no such signal");
-	if (a->grace_us > DUR_MAX_US)
-		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "grace_usec",
-				   "longer than ten years");
-	if (submit_check_times(a->timeout_us, a->deadline_us, r))
-		return ENGINE_E_REFUSED;
-	return check_span(a->grace_us, "grace_usec", r);
-}
-
-int
-submit_check_names(struct engine *g, const char *name, const char *class_name, struct refusal *r)
-{
-	if (name && !text_job_name(name))
-		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "name",
-				   "must be 1 to 128 bytes without control characters");
-	if (class_name && !policy_class_known(g->policy, class_name))
-		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "class",
-				   "there is no such class in the configuration");
-	return 0;
-}
-
-static int
-check_texts(struct engine *g, const struct submit_args *a, struct refusal *r)
-{
-	const char *first = strv_first(&a->argv);
-
-	if (!first || !*first)
-		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "argv", "no command is given");
-	if (a->cwd && a->cwd[0] != '/')
-		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "cwd", "must be an absolute path");
-	if (a->cwd && strlen(a->cwd) >= 4096)
-		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "cwd", "longer than 4095 bytes");
-	return submit_check_names(g, a->name, a->class_name, r);
-}
-
-static int
-check_root(struct engine *g, const struct requester *who, struct refusal *r)
-{
-	if (!g->system_mode || who->uid != 0 || !exec_is_up(g->exec) ||
-	    exec_flags(g->exec) & WELCOME_ALLOW_ROOT)
-		return 0;
-	return refusal_set(r, REFUSAL_NOT_PERMITTED, NULL,
-			   "jobs are not run as root here; to allow it, `systemctl edit "
-			   "ctx-spawner.service` and "
-			   "add --allow-root to its command line (a drop-in below "
-			   "/etc/systemd/system/ctx-spawner.service.d/)");
-}
-
-static int
-check_room(struct engine *g, const struct requester *who, struct refusal *r)
-{
-	const struct policy *p = g->policy;
-
-	if (g->lanes.queued >= (uint64_t)p->queued) {
-		r->limit = (uint64_t)p->queued;
-		return refusal_set(r, REFUSAL_QUEUE_FULL, NULL, "the queue is full");
-	}
-	if (p->queued_per_user > 0 &&
-	    lanes_user_queued(&g->lanes, who->uid) >= (uint64_t)p->queued_per_user) {
-		r->limit = (uint64_t)p->queued_per_user;
-		return refusal_set(r, REFUSAL_QUEUE_FULL, NULL, "the queue is full for this user");
-	}
-	return 0;
 }
 
 /* Environment as the configuration lets it in. */
@@ -173,13 +80,22 @@ copy_numbers(const struct policy *p, struct job *j, const struct submit_args *a)
 		      : c && c->has_priority ? (int32_t)c->priority
 					     : 0;
 	j->timeout_requested_us = a->timeout_us;
-	j->deadline_requested_us = j->deadline_us = a->deadline_us;
+	j->deadline_requested_us = a->deadline_us;
 	j->grace_us = a->grace_us > 0        ? a->grace_us
 		      : c && c->grace_us > 0 ? c->grace_us
 					     : p->grace_us;
 	j->stop_signal = a->stop_signal > 0        ? a->stop_signal
 			 : c && c->stop_signal > 0 ? (int32_t)c->stop_signal
 						   : (int32_t)p->stop_signal;
+	j->split_output = a->split_output;
+	j->warn_us = a->warn_us;
+	j->warn_signal = a->warn_us == 0 ? 0 : a->warn_signal > 0 ? a->warn_signal : SIGUSR1;
+	j->watchdog_us = a->watchdog_us;
+	j->has_stdin = a->stdin_spool != NULL;
+	if (j->has_stdin) {
+		j->stdin_bytes = spool_bytes(a->stdin_spool);
+		j->stdin_hash = spool_hash(a->stdin_spool);
+	}
 	j->submitted_us = wall_to_usec(wall_now());
 	deadline_grant(p, j->class_name, a->timeout_us, &j->timeout_us, &j->deadline_rule);
 }
@@ -192,16 +108,18 @@ make_job(struct engine *g, const struct requester *who, const struct submit_args
 	int e;
 
 	if (!j || submit_copy_who(j, who) < 0 || strv_copy(&j->argv, &a->argv) < 0 ||
-	    job_set(&j->name, a->name) < 0 ||
+	    job_set(&j->name, a->name) < 0 || job_set(&j->key, a->key) < 0 ||
 	    job_set(&j->class_name, a->class_name ? a->class_name : "default") < 0 ||
 	    job_set(&j->cwd, a->cwd ? a->cwd : "/") < 0)
 		return err_raise(-ENOMEM, "take in a job");
 	j->state = JOB_QUEUED;
 	copy_numbers(g->policy, j, a);
 	e = context_derive(g, who, &a->context, j, n, r);
-	if (e == 0)
-		*ret = take_ptr(j);
-	return e;
+	if (e != 0)
+		return e;
+	j->deadline_us = deadline_latest(j);
+	*ret = take_ptr(j);
+	return 0;
 }
 
 void
@@ -264,28 +182,57 @@ insert_running(struct engine *g, struct job *j, struct strv *env)
 	if (r < 0)
 		return err_pass(r);
 	copy = job_copy(j);
-	if (!copy)
-		return err_raise(-ENOMEM, "start a job");
-	return start_defer(g, take_ptr(copy), env);
+	r = copy ? start_defer(g, take_ptr(copy), env) : err_raise(-ENOMEM, "start a job");
+	if (r < 0) /* running, and nothing would start it */
+		txn_spoil(g->txn);
+	return r;
 }
 
-int
-engine_submit(struct engine *g, const struct requester *who, const struct submit_args *a,
-	      struct job **ret_job, bool *ret_created, struct notices *n, struct refusal *r)
+static int
+insert(struct engine *g, struct job *j, struct strv *env, struct refusal *r)
+{
+	int e;
+
+	if (slot_free(g, j))
+		return insert_running(g, j, env);
+	e = submit_check_room(g, j->uid, r);
+	e = e ? e : lifecycle_create(g, j, env, j->uid);
+	if (!e && j->deadline_us > 0)
+		sched_overdue_arm(g);
+	return e;
+}
+
+/* The input goes to the disk first: that is what may fail while nothing is written yet. */
+static int
+insert_with_input(struct engine *g, struct job *j, struct strv *env, struct spool *input,
+		  struct refusal *r)
+{
+	int e = spool_sync(input);
+
+	if (e == -EBADF)
+		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "stdin",
+				   "went to another job already");
+	e = e ? e : insert(g, j, env, r);
+	if (e)
+		return e;
+	e = spool_keep(g, input, j);
+	if (e < 0)
+		txn_spoil(g->txn);
+	return e;
+}
+
+static int
+submit_new(struct engine *g, const struct requester *who, const struct submit_args *a,
+	   struct job **ret_job, struct notices *n, struct refusal *r)
 {
 	_cleanup_(job_freep) struct job *j = NULL;
 	_cleanup_(strv_done) struct strv env = {0};
-	int e;
+	int e = submit_check_moment(g, who, a, r);
 
-	if (g->stopping)
-		return refusal_set(r, REFUSAL_NOT_READY, NULL, "ctxd is stopping");
-	e = check_texts(g, a, r);
-	e = e ? e : check_numbers(a, r);
-	e = e ? e : check_root(g, who, r);
 	if (e)
 		return e;
-	if (g->lanes.queued > 0) { /* whoever waited longer goes first; before a parent is looked at,
-				      for this may find that its time has passed */
+	if (g->lanes.queued > 0) { /* whoever waited longer goes first; before a parent is looked
+				      at, for this may find that its time has passed */
 		sched_kick(g);
 		sched_run(g);
 	}
@@ -297,19 +244,32 @@ engine_submit(struct engine *g, const struct requester *who, const struct submit
 	assert(j);
 	submit_notice_clamp(j, n);
 	notice_earlier(j, n);
-	if (slot_free(g, j)) {
-		e = insert_running(g, j, &env);
-	} else {
-		e = check_room(g, who, r);
-		if (e)
-			return e;
-		e = lifecycle_create(g, j, &env, who->uid);
-		if (!e && j->deadline_us > 0)
-			sched_overdue_arm(g);
+	e = a->stdin_spool ? insert_with_input(g, j, &env, a->stdin_spool, r)
+			   : insert(g, j, &env, r);
+	if (e == 0)
+		*ret_job = take_ptr(j);
+	return e;
+}
+
+int
+engine_submit(struct engine *g, const struct requester *who, const struct submit_args *a,
+	      struct job **ret_job, bool *ret_created, struct notices *n, struct refusal *r)
+{
+	int e;
+
+	if (g->stopping)
+		return refusal_set(r, REFUSAL_NOT_READY, NULL, "ctxd is stopping");
+	e = submit_check_request(a, r);
+	if (e)
+		return e;
+	e = a->key ? key_find(g, who, a, ret_job, r) : KEY_E_NEW;
+	*ret_created = e == KEY_E_NEW;
+	if (*ret_created)
+		return submit_new(g, who, a, ret_job, n, r);
+	if (e == 0) {
+		query_live_facts(g, *ret_job);
+		if (a->bound && !job_state_ended((*ret_job)->state))
+			engine_client_back(g, (*ret_job)->id);
 	}
-	if (e < 0)
-		return err_pass(e);
-	*ret_job = take_ptr(j);
-	*ret_created = true;
-	return 0;
+	return e;
 }

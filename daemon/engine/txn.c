@@ -35,6 +35,7 @@ struct txn {
 	ev_timer linger; /* nobody waits for what is written: something more may come along */
 	bool lazy, urgent;
 	bool busy, ok;
+	bool spoiled; /* the open transaction must not be committed */
 	struct log_rate rate;
 };
 
@@ -63,6 +64,7 @@ fail(struct txn *t, int r)
 			"jobs go on, continuing to try",
 			strerror(-r));
 	store_rollback(t->store);
+	t->spoiled = false;
 	t->ops->failed(t->arg);
 	run_effects(t, r);
 }
@@ -85,7 +87,7 @@ wait_busy(struct txn *t)
 static void
 commit(struct txn *t)
 {
-	int r = store_poisoned(t->store) ? -ECANCELED : 0;
+	int r = store_poisoned(t->store) || t->spoiled ? -ECANCELED : 0;
 
 	if (!r && store_in_txn(t->store))
 		r = store_commit(t->store);
@@ -106,14 +108,14 @@ static bool
 idle(const struct txn *t)
 {
 	return list_empty(&t->replies) && list_empty(&t->effects) && !store_in_txn(t->store) &&
-	       !store_poisoned(t->store);
+	       !store_poisoned(t->store) && !t->spoiled;
 }
 
 /* Only what can wait is in the transaction: for a moment it does, to share a commit. */
 static bool
 lingers(struct txn *t)
 {
-	if (!t->lazy || t->urgent || store_poisoned(t->store))
+	if (!t->lazy || t->urgent || store_poisoned(t->store) || t->spoiled)
 		return false;
 	if (!ev_is_active(&t->linger)) {
 		ev_timer_set(&t->linger, TXN_LINGER, 0.);
@@ -212,7 +214,7 @@ txn_write(struct txn *t, const char *where)
 {
 	int r;
 
-	if (store_poisoned(t->store))
+	if (store_poisoned(t->store) || t->spoiled)
 		return -ECANCELED;
 	if (store_in_txn(t->store))
 		return 0;
@@ -241,6 +243,12 @@ txn_defer_reply(struct txn *t, struct effect *fx)
 {
 	t->urgent = true;
 	list_append(&t->replies, &fx->link);
+}
+
+void
+txn_spoil(struct txn *t)
+{
+	t->spoiled = true;
 }
 
 bool

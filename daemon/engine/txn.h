@@ -38,6 +38,9 @@ void txn_defer(struct txn *t, struct effect *fx);
  * millisecond, in which it may. */
 void txn_defer_lazy(struct txn *t, struct effect *fx);
 void txn_defer_reply(struct txn *t, struct effect *fx); /* the same, but run ahead of all others */
-bool txn_ok(const struct txn *t);                       /* the last commit went well */
+/* What was written in this iteration does not belong together any more, though the database is in
+ * order: its commit fails with -ECANCELED. */
+void txn_spoil(struct txn *t);
+bool txn_ok(const struct txn *t); /* the last commit went well */
 
 #endif
