@@ -6,17 +6,22 @@
  * Progress is no history. The job is looked at whenever something changed, and told when what it
  * says is not what was told last; what came and went in between is not. */
 #include <errno.h>
+#include <ev.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/conn.h"
+#include "api/heard.h"
 #include "api/jobjson.h"
 #include "api/methods.h"
 #include "api/server.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/jw.h"
 #include "base/mem.h"
+
+#define EVENTS_MAGIC UINT32_C(0x65766e74)
 
 enum {
 	PAGE_ROWS = 500,          /* of a reply with more */
@@ -25,11 +30,13 @@ enum {
 	PAGE_ROWS_MAX = 100000,
 	ROWS_PER_STEP = 5000, /* examined in one go */
 	ROWS_PER_LOOK = 64,   /* the same once the end was reached: others' are examined again */
-	EVENTS_STOP = 1000,   /* our own answer to the walk */
+	LOOK_EVERY_MS = 250,
+	EVENTS_STOP = 1000, /* our own answer to the walk */
 };
 
 struct events_op {
 	struct op op;
+	uint32_t magic;
 	struct engine *engine;
 	struct engine_listener listener;
 	/* after: where the walk goes on. One job is walked from its beginning, so that its state is
@@ -39,10 +46,14 @@ struct events_op {
 	int64_t skip_us;
 	bool more, follow, progress;
 	bool limited;
-	uint64_t left;   /* events still wanted, if limited */
-	bool over;       /* the job of the filter has ended, as far as was read */
-	int64_t told_us; /* its progress was told as of then; 0: was not */
-	uint32_t told_attempt;
+	uint64_t left; /* events still wanted, if limited */
+	bool over;     /* the job of the filter has ended, as far as was read */
+	struct heard heard;
+	struct ev_loop *loop;
+	ev_timer timer;  /* until the next look at all that run */
+	int64_t look_ns; /* mono: not before */
+	bool due;        /* something changed since the last look */
+	bool walking;    /* a look goes on in the next step */
 	struct buf page;
 	struct jw j;
 	uint32_t rows; /* in the page */
@@ -150,33 +161,70 @@ event_row(void *arg, const struct store_event *ev)
 	return v->full ? EVENTS_STOP : 0;
 }
 
-/* What the job says of itself, if that is new. */
+static int
+progress_row(void *arg, const struct job *job)
+{
+	struct events_op *v = arg;
+
+	put_progress(&v->j, job);
+	page_row(v);
+	if (v->page.failed)
+		return v->page.failed;
+	return v->full ? EVENTS_STOP : 0;
+}
+
+static int
+look_at_one(struct events_op *v, struct refusal *r)
+{
+	_cleanup_(job_freep) struct job *job = NULL;
+	int e = engine_get(v->engine, conn_who(v->op.conn), v->filter.job, &job, r);
+
+	if (e != 0)
+		return e;
+	e = heard_new(&v->heard, job);
+	return e > 0 ? progress_row(v, job) : e;
+}
+
+/* A walk over all that run is not free: at most some of them a second. */
+static int
+look_at_all(struct events_op *v, struct refusal *r)
+{
+	int64_t wait = v->look_ns - mono_now().ns;
+	int e;
+
+	if (wait > 0) {
+		if (!ev_is_active(&v->timer)) {
+			ev_timer_set(&v->timer, (double)wait / 1e9, 0.);
+			ev_timer_start(v->loop, &v->timer);
+		}
+		return 0;
+	}
+	e = heard_walk(&v->heard, v->engine, conn_who(v->op.conn), progress_row, v, r);
+	if (e == 0) {
+		v->due = false;
+		v->look_ns = mono_now().ns + LOOK_EVERY_MS * NSEC_PER_MSEC;
+	}
+	v->walking = e == HEARD_E_AGAIN;
+	return v->walking ? 0 : e;
+}
+
+/* What jobs say of themselves and was not told yet. */
 static int
 look_at_progress(struct events_op *v, struct refusal *r)
 {
-	_cleanup_(job_freep) struct job *job = NULL;
-	int e;
-
-	if (!v->progress || v->full)
+	if (!v->progress || !v->due)
 		return 0;
-	e = engine_get(v->engine, conn_who(v->op.conn), v->filter.job, &job, r);
-	if (e != 0)
-		return e;
-	if (job->progress_us == 0 ||
-	    (job->progress_us == v->told_us && job->attempt == v->told_attempt))
-		return 0;
-	put_progress(&v->j, job);
-	v->told_us = job->progress_us;
-	v->told_attempt = job->attempt;
-	page_row(v);
-	return 0;
+	if (!v->filter.job)
+		return look_at_all(v, r);
+	v->due = false;
+	return look_at_one(v, r);
 }
 
-/* NEXT events are there after this page, or 0. */
+/* A page is as full as it gets; NEXT is where the walk goes on, 0 at its end. */
 static int
 events_go_on(struct events_op *v, uint64_t next)
 {
-	bool end = next == 0, done = v->limited && v->left == 0;
+	bool end = next == 0 && !v->full, done = v->limited && v->left == 0;
 
 	if (!v->more)
 		done = done || end || v->full;
@@ -190,7 +238,7 @@ events_go_on(struct events_op *v, uint64_t next)
 		v->filter.after = next;
 	if (v->full || (end && v->rows > 0))
 		page_send(v, next, true);
-	if (!end)
+	if (!end || v->walking)
 		return OP_AGAIN;
 	v->filter.budget = ROWS_PER_LOOK;
 	return OP_WAIT;
@@ -201,8 +249,10 @@ events_step(struct op *op, struct refusal *r)
 {
 	struct events_op *v = container_of(op, struct events_op, op);
 	uint64_t next = 0;
-	int e = look_at_progress(v, r);
+	int e;
 
+	CHECK_MAGIC(v, EVENTS_MAGIC);
+	e = look_at_progress(v, r);
 	if (e == 0 && !v->full)
 		e = engine_events(v->engine, conn_who(op->conn), &v->filter, event_row, v, &next,
 				  r);
@@ -218,14 +268,30 @@ events_step(struct op *op, struct refusal *r)
 static void
 events_on_change(struct engine_listener *l)
 {
-	conn_op_ready(&container_of(l, struct events_op, listener)->op);
+	struct events_op *v = container_of(l, struct events_op, listener);
+
+	v->due = true;
+	conn_op_ready(&v->op);
+}
+
+static void
+events_on_timer(struct ev_loop *loop, ev_timer *t, int revents)
+{
+	struct events_op *v = container_of(t, struct events_op, timer);
+
+	(void)loop, (void)revents;
+	CHECK_MAGIC(v, EVENTS_MAGIC);
+	conn_op_ready(&v->op);
 }
 
 static void
 events_free(struct events_op *v)
 {
 	engine_listener_remove(&v->listener);
+	ev_timer_stop(v->loop, &v->timer);
+	heard_done(&v->heard);
 	buf_done(&v->page);
+	v->magic = 0;
 	free(v);
 }
 
@@ -298,6 +364,24 @@ set_bounds(struct call *c, const struct args_events *a, struct events_op *v)
 	v->filter.budget = ROWS_PER_STEP;
 }
 
+static struct events_op *
+events_new(struct call *c)
+{
+	struct events_op *v = calloc(1, sizeof(*v));
+
+	if (!v)
+		return NULL;
+	v->magic = EVENTS_MAGIC;
+	v->op.type = &events_type;
+	v->engine = c->engine;
+	v->loop = c->api->loop;
+	v->listener.on_change = events_on_change;
+	list_init(&v->listener.link);
+	ev_init(&v->timer, events_on_timer);
+	v->due = true;
+	return v;
+}
+
 int
 m_events_events(struct call *c, void *args)
 {
@@ -307,13 +391,9 @@ m_events_events(struct call *c, void *args)
 
 	if (r != 0)
 		return r;
-	v = calloc(1, sizeof(*v));
+	v = events_new(c);
 	if (!v)
 		return -ENOMEM;
-	v->op.type = &events_type;
-	v->engine = c->engine;
-	v->listener.on_change = events_on_change;
-	list_init(&v->listener.link);
 	v->filter.after = (uint64_t)a->after;
 	if (a->since)
 		r = call_time(c, "since", a->since, &v->filter.since_us);
