@@ -24,7 +24,7 @@ check-source: all			## layers, exported names, banned calls, headers, generated 
 
 # Each tests/fuzz/fuzz_NAME.c is a libFuzzer target; its seeds, and what it ever found, are in tests/fuzz/seeds/NAME.
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-$(B)/tests/fuzz/%: tests/fuzz/%.c $(CONFIG_OBJS) $(call lib,engine exec store core client varlink record base)
+$(B)/tests/fuzz/%: tests/fuzz/%.c $(CONFIG_OBJS) $(call lib,engine exec store core client varlink record trace base)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -MMD -MP -o $@ $< $(filter %.o,$^) $(filter %.a,$^) \
 		$(EV_LIBS) $(SQLITE_LIBS) $(INIH_LIBS) $(JANSSON_LIBS)
