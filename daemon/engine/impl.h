@@ -29,6 +29,7 @@
 #include <ev.h>
 
 #include "base/list.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "core/job.h"
 #include "core/policy.h"
@@ -129,8 +130,9 @@ struct engine {
 	int64_t started_us;
 	struct map live; /* of struct live, by id */
 	struct lanes lanes;
-	struct map watches;  /* of struct watch_group, by job id */
-	int64_t progress_ns; /* mono: when progress of any job was last written */
+	struct map watches;          /* of struct watch_group, by job id */
+	struct log_rate notify_rate; /* lines on missing notify sockets */
+	int64_t progress_ns;         /* mono: when progress of any job was last written */
 	bool sched_kick;
 	ev_timer sched_again; /* after a failure */
 	bool sched_held;
