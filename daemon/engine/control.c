@@ -69,7 +69,8 @@ cancel_active(struct engine *g, struct job *j, const struct why *why, bool now, 
 	return r < 0 ? err_pass(r) : give(g, j, ret);
 }
 
-/* What is over or being stopped keeps its cause: all that a second cancel may do is hurry. Takes J. */
+/* What is over or being stopped keeps its cause: all that a second cancel may do is hurry. Takes J.
+ */
 static int
 cancel_again(struct engine *g, struct job *j, const struct why *why, bool now, struct job **ret)
 {
@@ -211,9 +212,13 @@ engine_extend(struct engine *g, const struct requester *who, uint64_t id, int64_
 	      int64_t to_us, struct job **ret, struct refusal *r)
 {
 	_cleanup_(job_freep) struct job *j = NULL;
+	struct live *l = live_find(g, id);
 	int64_t deadline_ns = 0;
-	int e = engine_fetch(g, who, id, &j, r);
+	int e;
 
+	if (l) /* the job may have moved it itself */
+		progress_settle(l);
+	e = engine_fetch(g, who, id, &j, r);
 	if (e != 0)
 		return e;
 	assert(j);

@@ -140,6 +140,8 @@ TEST(empty_file_gives_the_defaults)
 	need(policy);
 	is_int(policy->max_connections, 1024);
 	is_int(policy->max_message, 1 << 20);
+	is_int(policy->reattach_us, 5000000);
+	is_int(policy->stdin_max, 64 << 20);
 	is_int(policy->running, 64);
 	is_int(policy->running_per_user, 0);
 	is_int(policy->timeout_us, 600 * 1000000LL);
@@ -152,8 +154,9 @@ TEST(empty_file_gives_the_defaults)
 TEST(every_key)
 {
 	is_int(load_text("[daemon]\nmax_connections=10\nmax_connections_per_user=5\nmax_message="
-			 "128K\n"
+			 "128K\nreattach=1500ms\n"
 			 "[limits]\nrunning=3\nqueued=7\nrunning_per_user=2\nqueued_per_user=6\n"
+			 "stdin_max=0\n"
 			 "[deadline]\ntimeout=90\nmax_timeout=2h\ngrace=250ms\nsignal=SIGUSR1\n"
 			 "[output]\nmax_bytes=1G\n"
 			 "[retention]\njobs=2d\noutput=1h30m\n"
@@ -169,6 +172,8 @@ TEST(every_key)
 	is_int(policy->max_connections, 10);
 	is_int(policy->max_connections_per_user, 5);
 	is_int(policy->max_message, 131072);
+	is_int(policy->reattach_us, 1500000);
+	is_int(policy->stdin_max, 0);
 	is_int(policy->running, 3);
 	is_int(policy->queued, 7);
 	is_int(policy->running_per_user, 2);
@@ -319,7 +324,7 @@ TEST(keys)
 	refuses("[class web]\nqueued=5\n", 2,
 		"unknown key 'queued' in [class web]; known: timeout, max_timeout, ");
 	refuses("[class web]\nmemory_max=5M\n", 2, "unknown key");
-	refuses("[limits]\nstdin_max=5M\n", 2, "unknown key");
+	refuses("[daemon]\nstdin_max=5M\n", 2, "unknown key 'stdin_max' in [daemon]");
 	refuses("[limits]\nrunning=5\nrunning=5\n", 3,
 		"limits.running is here a second time; first on line 2");
 	refuses("[class web]\nnice=5\nnice=5\n", 3,
@@ -333,6 +338,10 @@ TEST(values)
 	refuses("[limits]\nrunning=0\n", 2,
 		"limits.running: '0' is out of range; allowed: a whole number from 1 to 100000");
 	refuses("[limits]\nrunning=-1\n", 2, "out of range");
+	refuses("[limits]\nstdin_max=\n", 2, "limits.stdin_max: no value");
+	refuses("[limits]\nstdin_max=2T\n", 2, "limits.stdin_max: '2T' is out of range");
+	refuses("[daemon]\nreattach=0\n", 2, "daemon.reattach: '0'");
+	refuses("[daemon]\nreattach=2h\n", 2, "daemon.reattach: '2h' is out of range");
 	refuses("[limits]\nrunning=100001\n", 2, "out of range");
 	refuses("[limits]\nrunning=99999999999999999999\n", 2, "out of range");
 	refuses("[limits]\nrunning=5x\n", 2, "'5x' is not a whole number");
@@ -619,7 +628,7 @@ tell_diff(void *arg, const char *section, const char *key, const char *old, cons
 
 static const char full[] =
 	"[daemon]\nmax_connections=10\nmax_connections_per_user=5\nmax_message=100000\n"
-	"[limits]\nrunning=3\nrunning_per_user=2\n"
+	"reattach=90s\n[limits]\nrunning=3\nrunning_per_user=2\nstdin_max=5M\n"
 	"[deadline]\ntimeout=3601001us\nmax_timeout=90m\ngrace=1500ms\nsignal=RTMIN+3\n"
 	"[retention]\njobs=2d\n[access]\nadmins=root,@root\n"
 	"[environment]\nmode=PATH,LANG\ndeny=LD_PRELOAD,IFS\n"

@@ -16,6 +16,8 @@ TEST(defaults)
 	is_int(p->max_connections, 1024);
 	is_int(p->max_connections_per_user, 256);
 	is_int(p->max_message, 1 << 20);
+	is_int(p->reattach_us, 5000000);
+	is_int(p->stdin_max, 64 << 20);
 	is_int(p->running, 64);
 	is_int(p->queued, 100000);
 	is_int(p->running_per_user, 0);
