@@ -32,7 +32,7 @@ enum store_query {
 	Q_ENV_GET,
 	Q_ENV_DROP,
 	Q_ENV_ENDED,
-	Q_ENV_EXPIRE,
+	Q_ENV_OLD,
 	/* store_history.c */
 	Q_HISTORY_ADD,
 	Q_HISTORY_EACH,

@@ -11,9 +11,9 @@ const char *const store_env_sql[Q_N] = {
 	[Q_ENV_GET] = "SELECT env FROM job_env WHERE job = ?",
 	[Q_ENV_DROP] = "DELETE FROM job_env WHERE job = ?",
 	[Q_ENV_ENDED] = "UPDATE job_env SET ended = ?2 WHERE job = ?1",
-	[Q_ENV_EXPIRE] = "DELETE FROM job_env WHERE job IN (SELECT job FROM job_env"
-			 " INDEXED BY job_env_ended WHERE ended > 0 AND ended < ?1"
-			 " ORDER BY ended LIMIT ?2)",
+	[Q_ENV_OLD] =
+		"SELECT job FROM job_env INDEXED BY job_env_ended WHERE ended > 0 AND ended < ?"
+		" ORDER BY ended LIMIT ?",
 };
 
 int
@@ -77,19 +77,36 @@ store_env_ended(struct store *s, uint64_t id, int64_t ended_us)
 	return store_db_run(s, st);
 }
 
-int
-store_env_expire(struct store *s, int64_t before_us, size_t max, size_t *ret_n)
+static int
+find_old(struct store *s, int64_t before_us, uint64_t *ids, size_t max, size_t *ret_n)
 {
-	sqlite3_stmt *st;
-	int r;
+	_reset_ sqlite3_stmt *st;
+	size_t n = 0;
+	int r = 0;
 
-	st = store_db_write_stmt(s, Q_ENV_EXPIRE, &r);
+	st = store_db_stmt(s, Q_ENV_OLD, &r);
 	if (!st)
 		return r;
 	(void)sqlite3_bind_int64(st, 1, before_us);
-	(void)sqlite3_bind_int64(st, 2, max > INT32_MAX ? INT32_MAX : (sqlite3_int64)max);
-	r = store_db_run(s, st);
+	(void)sqlite3_bind_int64(st, 2, (sqlite3_int64)max);
+	while (n < max && (r = store_db_row(s, st)) > 0)
+		ids[n++] = (uint64_t)sqlite3_column_int64(st, 0);
+	if (r < 0)
+		return r;
+	*ret_n = n;
+	return 0;
+}
+
+int
+store_env_expire(struct store *s, int64_t before_us, uint64_t *ids, size_t max, size_t *ret_n)
+{
+	size_t n = 0;
+	int r;
+
+	r = find_old(s, before_us, ids, max, &n);
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = store_env_drop(s, ids[i]);
 	if (r == 0)
-		*ret_n = (size_t)sqlite3_changes(s->db);
+		*ret_n = n;
 	return r;
 }

@@ -17,7 +17,7 @@ const char *const store_old_sql[Q_N] = {
 	[Q_JOB_DELETE] = "DELETE FROM job WHERE id = ?",
 	[Q_HISTORY_DELETE] = "DELETE FROM history INDEXED BY history_job WHERE job = ?",
 	/* Where the newest edge is of this job: its number must not be given again. */
-	[Q_EDGE_KEEP] = "UPDATE meta SET edge = (SELECT max(edge) FROM history)"
+	[Q_EDGE_KEEP] = "UPDATE meta SET edge = max(edge, (SELECT max(edge) FROM history))"
 			" WHERE (SELECT job FROM history ORDER BY edge DESC LIMIT 1) = ?",
 	[Q_VALUES_DELETE] = "DELETE FROM job_value INDEXED BY job_value_job WHERE job = ?",
 };

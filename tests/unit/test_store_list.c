@@ -9,14 +9,61 @@ enum { N_MODEL = 400 };
 static struct job *model[N_MODEL + 1]; /* by id; NULL: deleted */
 
 static bool
+model_has(const struct job *j, const struct strv *values)
+{
+	const char *eq, *has;
+	char name[8];
+
+	for (const char *v = values ? strv_first(values) : NULL; v; v = strv_next(values, v)) {
+		eq = strchr(v, '=');
+		(void)snprintf(name, sizeof(name), "%.*s", (int)(eq ? eq - v : 7), v);
+		has = eq ? strv_env_get(&j->values, name) : NULL;
+		if (!has || strcmp(has, eq + 1) != 0)
+			return false;
+	}
+	return true;
+}
+
+static bool
 model_match(const struct job *j, const struct store_filter *f)
 {
+	if (f->parent && j->parent != f->parent)
+		return false;
+	if (f->trace_id && memcmp(j->trace.trace_id, f->trace_id, 16) != 0)
+		return false;
+	if (!model_has(j, f->values) || (f->key && f->key[0] == '~'))
+		return false;
 	return (f->states == 0 || f->states & 1u << j->state) &&
 	       (!f->has_uid || j->uid == f->uid) &&
 	       (!f->class_name || strcmp(f->class_name, j->class_name) == 0) &&
 	       (!f->name || (j->name && strcmp(f->name, j->name) == 0)) &&
 	       (!f->key || (j->key && strcmp(f->key, j->key) == 0)) &&
 	       (!f->half_processed || job_half_processed(j)) && j->submitted_us >= f->since_us;
+}
+
+/* Trace ids and values out of a few, so that each finds some. */
+static void
+model_context(struct job *j, uint64_t id)
+{
+	char text[16];
+
+	j->trace.trace_id[0] = (uint8_t)(1 + rnd(3));
+	if (rnd(2))
+		j->parent = 1 + rnd(5);
+	for (char name = 'a'; name < 'e'; name++) {
+		(void)snprintf(text, sizeof(text), "%c=%d", name, (int)rnd(3));
+		if (rnd(2))
+			need(strv_add(&j->values, text) == 0);
+	}
+	/* A key is unique for its user; some are of several users, some are hidden. */
+	(void)snprintf(text, sizeof(text), "%sk%d", rnd(4) ? "" : "~", (int)(id / 3));
+	j->uid = (uint32_t)(id % 3);
+	if (rnd(2))
+		need(job_set(&j->key, text) == 0);
+	if (j->state == JOB_OPEN || j->state == JOB_CLOSED) {
+		j->kind = JOB_KIND_SCOPE;
+		strv_done(&j->argv);
+	}
 }
 
 static void
@@ -26,16 +73,14 @@ model_fill(struct store *s)
 
 	need(store_begin(s, "t") == 0);
 	for (uint64_t id = 1; id <= N_MODEL; id++) {
-		struct job *j = job_like(rnd(3) ? "a" : "b", (uint32_t)rnd(3),
-					 (enum job_state)(1 + rnd(JOB_STATE_MAX)));
+		struct job *j =
+			job_like(rnd(3) ? "a" : "b", 0, (enum job_state)(1 + rnd(JOB_STATE_MAX)));
 
 		j->submitted_us = T0 + (int64_t)rnd(1000);
 		(void)snprintf(text, sizeof(text), "n%d", (int)rnd(3));
 		if (rnd(2))
 			need(job_set(&j->name, text) == 0);
-		text[0] = 'k';
-		if (rnd(2))
-			need(job_set(&j->key, text) == 0);
+		model_context(j, id);
 		if (j->state == JOB_INTERRUPTED && rnd(2))
 			need(job_set(&j->resolution_as, "failed") == 0);
 		need(store_job_insert(s, j, NULL) == 0 && j->id == id);
@@ -71,19 +116,49 @@ walk_job(void *arg, const struct job *j)
 	return 0;
 }
 
+/* What a filter of contexts borrows. */
+static struct strv wanted;
+
+static void
+filter_context(struct store_filter *f)
+{
+	static const uint8_t traces[4][16] = {{1}, {2}, {3}, {9}};
+	static char key[16];
+	char text[16];
+
+	if (rnd(6) == 0)
+		f->trace_id = traces[rnd(4)];
+	if (rnd(6) == 0)
+		f->parent = 1 + rnd(6);
+	if (rnd(4) == 0) {
+		(void)snprintf(key, sizeof(key), "%sk%d", rnd(4) ? "" : "~", (int)rnd(N_MODEL / 3));
+		f->key = key;
+	}
+	strv_done(&wanted);
+	wanted = (struct strv){0};
+	if (rnd(3) == 0)
+		for (int i = (int)rnd(4); i > 0; i--) {
+			(void)snprintf(text, sizeof(text), "%c=%d", 'a' + (char)rnd(5),
+				       (int)rnd(3));
+			if (rnd(20) == 0)
+				text[1] = '\0'; /* no pair at all */
+			need(strv_add(&wanted, text) == 0);
+		}
+	f->values = rnd(4) ? &wanted : NULL;
+}
+
 static struct store_filter
 filter_random(void)
 {
 	struct store_filter f = {.last = rnd(2)};
 
 	if (rnd(2))
-		f.states = (uint32_t)rnd(4) ? (uint32_t)rnd(512) & ~1u : 1u << (1 + rnd(3));
+		f.states = (uint32_t)rnd(4) ? (uint32_t)rnd(2048) & ~1u : 1u << (1 + rnd(4));
 	if (rnd(3) == 0)
 		f.class_name = rnd(2) ? "a" : "zz";
 	if (rnd(4) == 0)
 		f.name = rnd(2) ? "n1" : "n2";
-	if (rnd(4) == 0)
-		f.key = rnd(2) ? "k0" : "k2";
+	filter_context(&f);
 	if (rnd(2)) {
 		f.has_uid = true;
 		f.uid = (uint32_t)rnd(4);
@@ -135,7 +210,7 @@ TEST(lists_agree_with_a_model)
 	dir_new();
 	s = store_must_open();
 	model_fill(s);
-	for (int i = 0; i < 1500; i++) {
+	for (int i = 0; i < 4000; i++) {
 		struct store_filter f = filter_random();
 
 		if (rnd(3) == 0)
@@ -143,6 +218,8 @@ TEST(lists_agree_with_a_model)
 		walk_and_compare(s, f);
 	}
 	walk_and_compare(s, (struct store_filter){0});
+	walk_and_compare(s, (struct store_filter){.parent = UINT64_MAX});
+	strv_done(&wanted);
 	model_drop();
 	store_close(s);
 }
@@ -205,7 +282,9 @@ random_operation(struct store *s, uint64_t *last)
 	uint64_t id = 1 + rnd(*last + 1);
 
 	if (rnd(3) == 0) {
-		*last = put(s, job_like("a", 1, (enum job_state)(1 + rnd(JOB_STATE_MAX))));
+		j = job_like("a", 1, (enum job_state)(1 + rnd(JOB_STATE_MAX)));
+		j->kind = rnd(3) ? JOB_KIND_JOB : JOB_KIND_SCOPE;
+		*last = put(s, take_ptr(j));
 		return;
 	}
 	if (store_job_get(s, id, &j) != 0)
