@@ -3,12 +3,11 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -17,10 +16,12 @@
 #include "base/mem.h"
 #include "record/rundir.h"
 #include "spawner/action.h"
+#include "spawner/alarm.h"
 #include "spawner/cgroup.h"
 #include "spawner/link.h"
 #include "spawner/monitor.h"
 #include "spawner/monitor_state.h"
+#include "spawner/notify.h"
 #include "spawner/tree.h"
 
 #define TICK_MIN (10 * NSEC_PER_MSEC)
@@ -33,23 +34,6 @@ static int64_t
 now_us(void)
 {
 	return wall_to_usec(wall_now());
-}
-
-/* 0 disarms. A time that has passed fires at once. */
-void
-action_arm(struct monitor *m, int64_t at_ns)
-{
-	struct itimerspec t = {
-		.it_value = {.tv_sec = at_ns / NSEC_PER_SEC, .tv_nsec = at_ns % NSEC_PER_SEC}};
-
-	if (timerfd_settime(m->timer, TFD_TIMER_ABSTIME, &t, NULL) < 0)
-		abort();
-}
-
-static void
-arm_grace(struct monitor *m)
-{
-	action_arm(m, mono_add(mono_now(), (struct dur){m->grace_ns}).ns);
 }
 
 static void
@@ -79,7 +63,7 @@ send_term(struct monitor *m)
 	(void)tree_signal(NULL, m->stop_signal);
 	m->result.flags |= RESULT_TERM_SENT;
 	m->result.term_us = now_us();
-	arm_grace(m);
+	alarm_grace(m, mono_add(mono_now(), (struct dur){m->grace_ns}).ns);
 	link_stopping(m, m->result.term_us);
 }
 
@@ -112,7 +96,7 @@ act_kill(struct monitor *m, const struct detail *d)
 	kill_all(m);
 	m->result.flags |= RESULT_KILL_SENT;
 	m->result.kill_us = now_us();
-	action_arm(m, 0);
+	alarm_grace(m, 0);
 	tick_after(m, TICK_MIN);
 	link_stopping(m, m->result.kill_us);
 }
@@ -129,7 +113,27 @@ static void
 act_extend(struct monitor *m, const struct detail *d)
 {
 	m->deadline_ns = d->deadline_ns;
-	action_arm(m, m->deadline_ns);
+	alarm_deadline(m);
+	if (d->by_job) {
+		m->result.flags |= RESULT_SELF_EXTENDED;
+		m->extended_us = now_us();
+		m->untold |= UNTOLD_EXTENDED;
+	} else {
+		m->result.flags &= ~(uint32_t)RESULT_SELF_EXTENDED;
+		m->untold &= ~(uint32_t)UNTOLD_EXTENDED;
+	}
+}
+
+/* Until it is reaped, its pid is its own. */
+static void
+act_signal(struct monitor *m, const struct detail *d)
+{
+	if (m->main == 0)
+		return;
+	if (d->tree)
+		(void)tree_send(NULL, d->signo);
+	else
+		(void)kill(m->main, d->signo);
 }
 
 /* Nothing tells when a cgroup is empty of processes that are no children of ours. */
@@ -156,7 +160,7 @@ act_leftovers(struct monitor *m, const struct detail *d)
 	}
 	m->state = S_EMPTYING;
 	m->phase = PHASE_EMPTYING;
-	action_arm(m, 0);
+	alarm_grace(m, 0);
 	tick_after(m, TICK_MIN);
 	if (n == 0 && first)
 		return;
@@ -212,6 +216,9 @@ close_books(struct monitor *m)
 	}
 	m->result.out_bytes = m->out[0].size;
 	m->result.out_dropped = output_dropped(&m->out[0]);
+	m->result.err_bytes = m->out[1].size;
+	m->result.err_dropped = output_dropped(&m->out[1]);
+	m->result.deadline_ns = m->deadline_ns;
 	if (getrusage(RUSAGE_CHILDREN, &u) == 0) {
 		m->result.user_us =
 			(uint64_t)u.ru_utime.tv_sec * 1000000 + (uint64_t)u.ru_utime.tv_usec;
@@ -229,7 +236,8 @@ act_end(struct monitor *m, const struct detail *d)
 	(void)d;
 	m->state = S_ENDED;
 	m->output_ns = 0;
-	action_arm(m, 0);
+	alarm_grace(m, 0);
+	notify_end(m);
 	close_books(m);
 	r = write_result(m);
 	link_end(m);
@@ -252,6 +260,9 @@ static const action_fn actions[N_STATES][N_EVENTS] = {
 			[E_MAIN] = act_leftovers,
 			[E_EMPTY] = act_end,
 			[E_TICK] = act_none,
+			[E_WATCHDOG] = act_term,
+			[E_WARN] = act_signal,
+			[E_SIGNAL] = act_signal,
 		},
 	[S_STOPPING] =
 		{
@@ -263,6 +274,9 @@ static const action_fn actions[N_STATES][N_EVENTS] = {
 			[E_MAIN] = act_watch,
 			[E_EMPTY] = act_end,
 			[E_TICK] = act_watch,
+			[E_WATCHDOG] = act_none,
+			[E_WARN] = act_none,
+			[E_SIGNAL] = act_signal,
 		},
 	[S_KILLING] =
 		{
@@ -274,6 +288,9 @@ static const action_fn actions[N_STATES][N_EVENTS] = {
 			[E_MAIN] = act_none,
 			[E_EMPTY] = act_end,
 			[E_TICK] = act_kill_again,
+			[E_WATCHDOG] = act_none,
+			[E_WARN] = act_none,
+			[E_SIGNAL] = act_signal,
 		},
 	[S_EMPTYING] =
 		{
@@ -285,6 +302,9 @@ static const action_fn actions[N_STATES][N_EVENTS] = {
 			[E_MAIN] = act_none,
 			[E_EMPTY] = act_end,
 			[E_TICK] = act_leftovers,
+			[E_WATCHDOG] = act_none,
+			[E_WARN] = act_none,
+			[E_SIGNAL] = act_none,
 		},
 	[S_ENDED] =
 		{
@@ -296,10 +316,13 @@ static const action_fn actions[N_STATES][N_EVENTS] = {
 			[E_MAIN] = act_none,
 			[E_EMPTY] = act_none,
 			[E_TICK] = act_retry,
+			[E_WATCHDOG] = act_none,
+			[E_WARN] = act_none,
+			[E_SIGNAL] = act_none,
 		},
 };
 _Static_assert(N_STATES == 5, "the matrix has a row for each state");
-_Static_assert(N_EVENTS == 8, "the matrix has a column for each event");
+_Static_assert(N_EVENTS == 11, "the matrix has a column for each event");
 
 void
 action_step(struct monitor *m, enum event e, const struct detail *d)

@@ -2,14 +2,10 @@
 #ifndef CTX_SPAWNER_ACTION_H
 #define CTX_SPAWNER_ACTION_H
 
-#include <stdint.h>
-
 #include "spawner/monitor_state.h"
 
 /* EVENT happened; D may be NULL where nothing comes with it. Does not return when the monitor is
  * done. */
 void action_step(struct monitor *m, enum event e, const struct detail *d);
-/* Deadline or end of grace, CLOCK_BOOTTIME. 0 disarms; a time that has passed fires at once. */
-void action_arm(struct monitor *m, int64_t at_ns);
 
 #endif

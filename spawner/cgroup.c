@@ -5,6 +5,7 @@
 #include <linux/magic.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -16,7 +17,7 @@
 #include "spawner/cgroup.h"
 
 /* A job may have made cgroups of its own below; the kernel sets no limit, our stack does. */
-enum { DEPTH_MAX = 32, KILL_PASSES = 16 };
+enum { DEPTH_MAX = 32, KILL_PASSES = 16, PATH_ROOM = 1024 };
 
 int
 cgroup_open_parent(const char *path)
@@ -115,6 +116,59 @@ cgroup_populated(int cgroup_fd)
 		return (int)n;
 	text[n] = '\0';
 	return strstr(text, "populated 1") ? 1 : 0;
+}
+
+/* The path of PID's cgroup below the root of the hierarchy; in TEXT. NULL: not known. */
+static char *
+path_of(pid_t pid, char *text, size_t size)
+{
+	char name[32], *path, *nl;
+	ssize_t n;
+
+	(void)snprintf(name, sizeof(name), "/proc/%d/cgroup", (int)pid);
+	n = file_read_at(AT_FDCWD, name, text, size - 1);
+	if (n <= 0)
+		return NULL;
+	text[n] = '\0';
+	path = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
+	if (!path)
+		return NULL;
+	path = strchr(path, '/');
+	nl = path ? strchr(path, '\n') : NULL;
+	if (!nl)
+		return NULL;
+	*nl = '\0';
+	return path;
+}
+
+static bool
+is_mount_point(const char *path, size_t len)
+{
+	char above[PATH_ROOM + 4];
+	struct statfs fs;
+
+	(void)snprintf(above, sizeof(above), "%.*s/..", (int)len, path);
+	return statfs(above, &fs) == 0 && fs.f_type != CGROUP2_SUPER_MAGIC;
+}
+
+/* /proc names a cgroup from the root of the hierarchy, our descriptor from that of the file system:
+ * what is left of ours in front is where the hierarchy is mounted. */
+bool
+cgroup_has(int cgroup_fd, pid_t pid)
+{
+	char name[32], own[PATH_ROOM], text[4096], *path = path_of(pid, text, sizeof(text));
+	size_t len = path ? strlen(path) : 0;
+	ssize_t n;
+
+	(void)snprintf(name, sizeof(name), "/proc/self/fd/%d", cgroup_fd);
+	n = readlink(name, own, sizeof(own));
+	if (!path || n <= 0 || (size_t)n == sizeof(own))
+		return false;
+	for (; len > 1; len = (size_t)((char *)memrchr(path, '/', len) - path)) {
+		if ((size_t)n > len && memcmp(own + (size_t)n - len, path, len) == 0)
+			return is_mount_point(own, (size_t)n - len);
+	}
+	return false;
 }
 
 static int

@@ -4,6 +4,7 @@
 #define CTX_SPAWNER_CGROUP_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 /* Open PATH as the parent of the jobs' cgroups: fd, or -errno (-EMEDIUMTYPE: not a cgroup v2). */
 int cgroup_open_parent(const char *path);
@@ -16,6 +17,8 @@ int cgroup_open(int parent_fd, const char *name);
 int cgroup_open_procs(int cgroup_fd);
 /* SIGKILL to all in it and below it, atomically where the kernel can. 0 or -errno. */
 int cgroup_kill(int cgroup_fd);
+/* Is PID in it or below it? */
+bool cgroup_has(int cgroup_fd, pid_t pid);
 /* 1: a living process is in it or below it; 0: none, or it is gone; -errno. */
 int cgroup_populated(int cgroup_fd);
 /* Remove NAME and what was made below it. 0 (also if there is none), -EBUSY, or -errno. */

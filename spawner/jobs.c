@@ -143,58 +143,102 @@ make_fresh(int dir)
 	return 0;
 }
 
-/* Complete what lies under the name ASIDE (HAS_FRESH: it holds that file already) and show it as
- * NAME. */
+/* Nobody finds it before the directory has its name, so nothing is received without credentials.
+ */
 static int
-build(struct spawner *s, const char *aside, bool has_fresh, const char *name, int *ret_dir,
-      int *ret_ctl)
+make_notify(int dir, uid_t uid)
 {
-	_close_ int dir = -1, ctl = -1;
+	_close_ int fd = sock_bind_at(dir, RUNDIR_NOTIFY, SOCK_DGRAM, 0600);
+	int on = 1;
+
+	if (fd < 0)
+		return fd;
+	if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0)
+		return -errno;
+	if (uid != geteuid() &&
+	    fchownat(dir, RUNDIR_NOTIFY, uid, (gid_t)-1, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	return take_fd(fd);
+}
+
+static void
+close_fd(int *fd)
+{
+	if (*fd >= 0)
+		(void)close(*fd);
+	*fd = -1;
+}
+
+void
+jobs_fds_close(struct jobs_fds *f)
+{
+	close_fd(&f->dir);
+	close_fd(&f->ctl);
+	close_fd(&f->notify);
+}
+
+/* How the directory of an attempt is built: under the name ASIDE, to be shown as NAME. */
+struct plan {
+	const char *aside, *name;
+	bool has_fresh; /* it holds that file already */
+	uid_t uid;      /* the job's */
+};
+
+static int
+build(struct spawner *s, const struct plan *p, struct jobs_fds *ret)
+{
+	_cleanup_(jobs_fds_close) struct jobs_fds f = {-1, -1, -1};
 	int r;
 
-	dir = openat(s->jobs_fd, aside, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (dir < 0)
+	f.dir = openat(s->jobs_fd, p->aside, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (f.dir < 0)
 		return -errno;
-	r = has_fresh ? 0 : make_fresh(dir);
+	r = p->has_fresh ? 0 : make_fresh(f.dir);
 	if (r < 0)
 		return r;
-	ctl = sock_listen_at(dir, RUNDIR_CTL, SOCK_SEQPACKET, s->system ? 0660 : 0600, CTL_BACKLOG);
-	if (ctl < 0)
-		return ctl;
-	if (renameat2(s->jobs_fd, aside, s->jobs_fd, name, RENAME_NOREPLACE) < 0)
+	f.ctl = sock_listen_at(f.dir, RUNDIR_CTL, SOCK_SEQPACKET, s->system ? 0660 : 0600,
+			       CTL_BACKLOG);
+	if (f.ctl < 0)
+		return f.ctl;
+	f.notify = make_notify(f.dir, p->uid);
+	if (f.notify < 0)
+		return f.notify;
+	if (renameat2(s->jobs_fd, p->aside, s->jobs_fd, p->name, RENAME_NOREPLACE) < 0)
 		return errno == EEXIST ? JOBS_E_EXISTS : -errno;
-	*ret_dir = take_fd(dir);
-	*ret_ctl = take_fd(ctl);
+	*ret = f;
+	f = (struct jobs_fds){-1, -1, -1};
 	return 0;
 }
 
 /* The same, and nothing stays aside if it fails. */
 static int
-build_or_remove(struct spawner *s, const char *aside, bool has_fresh, const char *name,
-		int *ret_dir, int *ret_ctl)
+build_or_remove(struct spawner *s, const struct plan *p, struct jobs_fds *ret)
 {
-	int r = build(s, aside, has_fresh, name, ret_dir, ret_ctl);
+	int r = build(s, p, ret);
 
 	if (r != 0)
-		(void)spare_remove(s, aside);
+		(void)spare_remove(s, p->aside);
 	return r;
 }
 
 int
-jobs_build(struct spawner *s, uint64_t id, uint32_t attempt, int *ret_dir, int *ret_ctl)
+jobs_build(struct spawner *s, uint64_t id, uint32_t attempt, uid_t uid, struct jobs_fds *ret)
 {
 	char name[RUNDIR_NAME], aside[SPARE_NAME];
+	struct plan p = {.aside = aside, .name = name, .uid = uid};
 	int r;
 
 	(void)rundir_name(id, attempt, name);
-	if (spare_take(s, aside)) {
-		r = build_or_remove(s, aside, true, name, ret_dir, ret_ctl);
+	p.has_fresh = spare_take(s, aside);
+	if (p.has_fresh) {
+		r = build_or_remove(s, &p, ret);
 		if (r >= 0)
 			return r;
 		spare_drop(s); /* someone wiped it: so not this way */
+		p.has_fresh = false;
 	}
 	r = make_aside(s, spare_name(id, attempt, aside));
-	return r < 0 ? r : build_or_remove(s, aside, false, name, ret_dir, ret_ctl);
+	return r < 0 ? r : build_or_remove(s, &p, ret);
 }
 
 static int

@@ -6,17 +6,26 @@
 #include <dirent.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct spawner;
+
+/* Of the directory of an attempt; a monitor takes them all. -1: not open. */
+struct jobs_fds {
+	int dir;
+	int ctl;    /* listening */
+	int notify; /* datagrams; the job's user may send */
+};
 
 enum { JOBS_E_FOREIGN = 1, JOBS_E_EXISTS };
 
 /* Open jobs/, making it and what is missing in it. 0; JOBS_E_FOREIGN with the owner's uuid in
  * RET_UUID; or -errno. */
 int jobs_claim(struct spawner *s, const uint8_t uuid[16], uint64_t last_seq, uint8_t ret_uuid[16]);
-/* The directory with `fresh` and a bound, listening `ctl`, visible as a whole or not at all. 0,
- * JOBS_E_EXISTS, -errno. */
-int jobs_build(struct spawner *s, uint64_t id, uint32_t attempt, int *ret_dir, int *ret_ctl);
+/* The directory with `fresh`, a bound, listening `ctl` and a bound `notify` that belongs to UID,
+ * visible as a whole or not at all. 0, JOBS_E_EXISTS, -errno. */
+int jobs_build(struct spawner *s, uint64_t id, uint32_t attempt, uid_t uid, struct jobs_fds *ret);
+void jobs_fds_close(struct jobs_fds *f);
 /* Raise `seen`, never lower it. */
 int jobs_raise_seen(struct spawner *s, uint64_t seq);
 /* Take the directory away, if there is one. KEEP: its monitor is known to be gone, so it may serve

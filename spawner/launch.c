@@ -128,11 +128,12 @@ static pid_t
 launch(struct spawner *s, const struct frame_spawn *f, const int *fds, struct spec *spec,
        enum spawn_step *ret_step)
 {
-	_close_ int dir = -1, ctl = -1, cgroup = -1;
+	_cleanup_(jobs_fds_close) struct jobs_fds made = {-1, -1, -1};
+	_close_ int cgroup = -1;
 	pid_t pid;
 	int r;
 
-	r = jobs_build(s, spec->id, spec->attempt, &dir, &ctl);
+	r = jobs_build(s, spec->id, spec->attempt, spec->uid, &made);
 	if (r != 0) {
 		*ret_step = r == JOBS_E_EXISTS ? SPAWN_STEP_EXISTS : SPAWN_STEP_DIR;
 		return r < 0 ? r : -EEXIST;
@@ -148,8 +149,9 @@ launch(struct spawner *s, const struct frame_spawn *f, const int *fds, struct sp
 	*ret_step = SPAWN_STEP_FORK;
 	pid = fork_monitor(s, &(struct launch){
 				      .spec = spec,
-				      .dir_fd = dir,
-				      .ctl_fd = ctl,
+				      .dir_fd = made.dir,
+				      .ctl_fd = made.ctl,
+				      .notify_fd = made.notify,
 				      .link_fd = fds[FD_LINK],
 				      .in_fd = fds[FD_IN],
 				      .out_fd = fds[FD_OUT],

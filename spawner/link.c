@@ -1,6 +1,7 @@
 /* link.c - a monitor's connections: ctxd's first one, and whoever comes to ctl. See link.h. */
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -29,6 +30,23 @@ send_to(int *fd, const void *frame, size_t size)
 		close_link(fd);
 }
 
+static void
+send_all(struct monitor *m, const void *frame, size_t size)
+{
+	for (size_t i = 0; i < LINKS_MAX; i++)
+		send_to(&m->links[i], frame, size);
+}
+
+static struct frame_progress
+progress_frame(const struct monitor *m)
+{
+	struct frame_progress f;
+
+	frame_init(&f, FRAME_PROGRESS, m->result.id, m->result.attempt, sizeof(f));
+	f.progress = m->progress;
+	return f;
+}
+
 void
 link_hello(struct monitor *m, int *fd)
 {
@@ -42,9 +60,35 @@ link_hello(struct monitor *m, int *fd)
 	h.started_us = m->result.started_us;
 	h.started_ns = m->started_ns;
 	h.deadline_ns = m->deadline_ns;
-	h.flags = (m->out[0].flags | m->out[1].flags) & RESULT_CAP_UNENFORCED ? HELLO_CAP_UNENFORCED
-									      : 0;
+	if ((m->out[0].flags | m->out[1].flags) & RESULT_CAP_UNENFORCED)
+		h.flags |= HELLO_CAP_UNENFORCED;
+	if (m->result.flags & RESULT_SELF_EXTENDED)
+		h.flags |= HELLO_SELF_EXTENDED;
 	send_to(fd, &h, sizeof(h));
+	if (m->progress.at_us) {
+		struct frame_progress p = progress_frame(m);
+
+		send_to(fd, &p, sizeof(p));
+	}
+}
+
+void
+link_progress(struct monitor *m)
+{
+	struct frame_progress p = progress_frame(m);
+
+	send_all(m, &p, sizeof(p));
+}
+
+void
+link_extended(struct monitor *m)
+{
+	struct frame_extended x;
+
+	frame_init(&x, FRAME_EXTENDED, m->result.id, m->result.attempt, sizeof(x));
+	x.deadline_ns = m->deadline_ns;
+	x.at_us = m->extended_us;
+	send_all(m, &x, sizeof(x));
 }
 
 void
@@ -56,8 +100,7 @@ link_stopping(struct monitor *m, int64_t at_us)
 	s.phase = m->phase;
 	s.stop_cause = m->result.stop_cause;
 	s.at_us = at_us;
-	for (size_t i = 0; i < LINKS_MAX; i++)
-		send_to(&m->links[i], &s, sizeof(s));
+	send_all(m, &s, sizeof(s));
 }
 
 /* The end matters more than the rest: wait a little for a reader whose buffer is full. */
@@ -125,31 +168,51 @@ link_end(struct monitor *m)
 		send_end(m, &m->links[i]);
 }
 
-/* A frame from ctxd. 0, or -EPROTO. */
 static int
-on_frame(struct monitor *m, const struct frame_head *h)
+on_stop(struct monitor *m, const struct frame_stop *s)
 {
+	struct detail d = {.cause = (enum stop_cause)s->stop_cause};
+
+	if (s->flags & ~(uint32_t)STOP_NOW ||
+	    (s->stop_cause != STOP_CAUSE_REQUEST && s->stop_cause != STOP_CAUSE_DEADLINE))
+		return -EPROTO;
+	action_step(m, s->flags & STOP_NOW ? E_STOP_NOW : E_STOP, &d);
+	return 0;
+}
+
+static int
+on_extend(struct monitor *m, const struct frame_extend *x)
+{
+	if (x->deadline_ns <= 0)
+		return -EPROTO;
+	action_step(m, E_EXTEND, &(struct detail){.deadline_ns = x->deadline_ns});
+	return 0;
+}
+
+static int
+on_signal(struct monitor *m, const struct frame_signal *s)
+{
+	struct detail d = {.signo = s->signo, .tree = s->flags & SIGNAL_TREE};
+
+	if (s->flags & ~(uint32_t)SIGNAL_TREE || s->signo < 1 || s->signo >= _NSIG)
+		return -EPROTO;
+	action_step(m, E_SIGNAL, &d);
+	return 0;
+}
+
+/* A frame from ctxd, of the size of its type. 0, or -EPROTO. */
+static int
+on_frame(struct monitor *m, const void *frame)
+{
+	const struct frame_head *h = frame;
+
 	if (h->id != m->result.id || h->attempt != m->result.attempt)
 		return -EPROTO;
-	if (h->type == FRAME_STOP) {
-		const struct frame_stop *s = (const struct frame_stop *)(const void *)h;
-		struct detail d = {.cause = (enum stop_cause)s->stop_cause};
-
-		if (s->flags & ~(uint32_t)STOP_NOW ||
-		    (s->stop_cause != STOP_CAUSE_REQUEST && s->stop_cause != STOP_CAUSE_DEADLINE))
-			return -EPROTO;
-		action_step(m, s->flags & STOP_NOW ? E_STOP_NOW : E_STOP, &d);
-		return 0;
-	}
-	if (h->type == FRAME_EXTEND) {
-		const struct frame_extend *x = (const struct frame_extend *)(const void *)h;
-
-		if (x->deadline_ns <= 0)
-			return -EPROTO;
-		action_step(m, E_EXTEND, &(struct detail){.deadline_ns = x->deadline_ns});
-		return 0;
-	}
-	return -EPROTO;
+	if (h->type == FRAME_STOP)
+		return on_stop(m, frame);
+	if (h->type == FRAME_EXTEND)
+		return on_extend(m, frame);
+	return h->type == FRAME_SIGNAL ? on_signal(m, frame) : -EPROTO;
 }
 
 void
@@ -171,7 +234,7 @@ link_read(struct monitor *m, int *fd)
 		}
 		r = frame_check(frame, (size_t)n);
 		if (r == 0)
-			r = on_frame(m, (const struct frame_head *)(const void *)frame);
+			r = on_frame(m, frame);
 		if (r < 0 && r != -EPROTONOSUPPORT && *fd >= 0)
 			close_link(fd);
 	}

@@ -29,11 +29,13 @@
 #include "record/rundir.h"
 #include "record/spec.h"
 #include "spawner/action.h"
+#include "spawner/alarm.h"
 #include "spawner/cgroup.h"
 #include "spawner/exec.h"
 #include "spawner/link.h"
 #include "spawner/monitor.h"
 #include "spawner/monitor_state.h"
+#include "spawner/notify.h"
 #include "spawner/output.h"
 
 static void
@@ -62,11 +64,25 @@ reap(struct monitor *m)
 	}
 }
 
+/* What the job has said until now, its last words among it: once reaped, nobody can tell whose they
+ * were. */
+static void
+hear(struct monitor *m)
+{
+	siginfo_t si = {0};
+
+	notify_read(m);
+	if (m->rest_ns && m->main &&
+	    waitid(P_PID, (id_t)m->main, &si, WEXITED | WNOHANG | WNOWAIT) == 0 && si.si_pid)
+		notify_read_last(m);
+}
+
 static void
 look(struct monitor *m)
 {
 	bool had_main = m->main != 0;
 
+	hear(m);
 	if (reap(m) && (m->cgroup < 0 || cgroup_populated(m->cgroup) == 0))
 		action_step(m, E_EMPTY, NULL);
 	else if (had_main && m->main == 0)
@@ -80,18 +96,6 @@ on_signal(struct monitor *m)
 
 	(void)!read(m->signals, si, sizeof(si));
 	look(m);
-}
-
-static void
-on_timer(struct monitor *m)
-{
-	uint64_t times;
-
-	/* Armed anew since poll returned: nothing to read. */
-	if (read(m->timer, &times, sizeof(times)) != sizeof(times))
-		return;
-	action_step(m, m->state == S_RUNNING ? E_DEADLINE : E_GRACE,
-		    &(struct detail){.cause = STOP_CAUSE_DEADLINE});
 }
 
 static void
@@ -109,6 +113,12 @@ on_times(struct monitor *m)
 		}
 		m->output_ns = now + every;
 	}
+	if (m->rest_ns && m->rest_ns <= now) {
+		m->rest_ns = 0;
+		notify_read(m);
+	}
+	if (m->tell_ns && m->tell_ns <= now)
+		notify_tell(m);
 	if (m->tick_ns && m->tick_ns <= now) {
 		enum state before = m->state;
 
@@ -122,10 +132,13 @@ on_times(struct monitor *m)
 static int
 poll_timeout(const struct monitor *m)
 {
-	int64_t at = m->output_ns, left;
+	const int64_t times[] = {m->output_ns, m->tick_ns, m->rest_ns, m->tell_ns};
+	int64_t at = 0, left;
 
-	if (at == 0 || (m->tick_ns && m->tick_ns < at))
-		at = m->tick_ns;
+	for (size_t i = 0; i < ARRAY_SIZE(times); i++) {
+		if (at == 0 || (times[i] && times[i] < at))
+			at = times[i];
+	}
 	if (at == 0)
 		return -1;
 	left = at - mono_now().ns;
@@ -135,7 +148,7 @@ poll_timeout(const struct monitor *m)
 _Noreturn static void
 loop(struct monitor *m)
 {
-	enum { AT_SIGNALS, AT_TIMER, AT_CTL, AT_LINKS };
+	enum { AT_SIGNALS, AT_TIMER, AT_NOTIFY, AT_CTL, AT_LINKS };
 	struct pollfd p[AT_LINKS + LINKS_MAX];
 
 	p[AT_SIGNALS] = (struct pollfd){.fd = m->signals, .events = POLLIN};
@@ -144,12 +157,16 @@ loop(struct monitor *m)
 	for (;;) {
 		for (size_t i = 0; i < LINKS_MAX; i++)
 			p[AT_LINKS + i] = (struct pollfd){.fd = m->links[i], .events = POLLIN};
+		p[AT_NOTIFY] = (struct pollfd){.fd = m->rest_ns ? -1 : m->notify, .events = POLLIN};
 		if (poll(p, ARRAY_SIZE(p), poll_timeout(m)) < 0)
 			continue;
+		/* First what was said, then what follows from time and silence. */
+		if (p[AT_NOTIFY].revents || p[AT_TIMER].revents)
+			notify_read(m);
 		if (p[AT_SIGNALS].revents)
 			on_signal(m);
 		if (p[AT_TIMER].revents)
-			on_timer(m);
+			alarm_fire(m);
 		for (size_t i = 0; i < LINKS_MAX; i++) {
 			/* It may have been closed meanwhile; reading another one's early does no
 			 * harm. */
@@ -174,8 +191,15 @@ by_number(const void *a, const void *b)
 static void
 close_others(const struct launch *l)
 {
-	int keep[] = {2,        l->dir_fd, l->ctl_fd, l->link_fd,
-		      l->in_fd, l->out_fd, l->err_fd, l->cgroup_fd < 0 ? 2 : l->cgroup_fd};
+	int keep[] = {2,
+		      l->dir_fd,
+		      l->ctl_fd,
+		      l->notify_fd,
+		      l->link_fd,
+		      l->in_fd,
+		      l->out_fd,
+		      l->err_fd,
+		      l->cgroup_fd < 0 ? 2 : l->cgroup_fd};
 
 	qsort(keep, ARRAY_SIZE(keep), sizeof(keep[0]), by_number);
 	for (size_t i = 0; i < ARRAY_SIZE(keep); i++) {
@@ -332,7 +356,7 @@ start(struct monitor *m, const struct launch *l)
 	m->result.exec_step = fault.step;
 	watch_output(m, l);
 	release(l);
-	action_arm(m, m->deadline_ns);
+	alarm_start(m);
 	link_hello(m, &m->links[0]);
 	if (pid < 0)
 		action_step(m, E_EMPTY, NULL);
@@ -352,15 +376,22 @@ monitor_run(const struct launch *l)
 		.owner = l->owner,
 		.dir = l->dir_fd,
 		.ctl = l->ctl_fd,
+		.notify = l->notify_fd,
+		.progress_fd = -1,
 		.cgroup = l->cgroup_fd,
 		.deadline_ns = l->spec->deadline_ns,
 		.grace_ns = l->spec->grace_ns,
+		.limit_ns = l->spec->limit_ns,
+		.warn_ns = l->spec->warn_ns,
+		.watchdog_ns = l->spec->watchdog_ns,
 		.stop_signal = l->spec->stop_signal,
+		.warn_signal = l->spec->warn_signal,
 	};
 	m.links[0] = l->link_fd;
 	for (size_t i = 1; i < LINKS_MAX; i++)
 		m.links[i] = -1;
 	result_init(&m.result, l->spec->id, l->spec->attempt);
+	progress_init(&m.progress, l->spec->id, l->spec->attempt);
 	r = prepare(&m, l);
 	if (r < 0) {
 		log_warn("job %ju.%u was not started: %s", (uintmax_t)l->spec->id, l->spec->attempt,

@@ -13,8 +13,9 @@ struct spec;
  * and closes the rest. */
 struct launch {
 	struct spec *spec;
-	int dir_fd;  /* its run directory */
-	int ctl_fd;  /* listening */
+	int dir_fd; /* its run directory */
+	int ctl_fd; /* listening */
+	int notify_fd;
 	int link_fd; /* first connection to ctxd */
 	int in_fd, out_fd, err_fd;
 	int cgroup_fd; /* directory; -1: none */

@@ -1,8 +1,10 @@
-/* monitor_state.h - what the three parts of a monitor share: monitor.c (start, loop), action.c
- * (what is done in which state), link.c (who is told, who may ask). */
+/* monitor_state.h - what the parts of a monitor share: monitor.c (start, loop), action.c (what is
+ * done in which state), alarm.c (when), link.c (ctxd: who is told, who may ask), notify.c (the job:
+ * what it says). */
 #ifndef CTX_SPAWNER_MONITOR_STATE_H
 #define CTX_SPAWNER_MONITOR_STATE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -22,27 +24,45 @@ enum event {
 	E_MAIN,     /* the main process has ended, others have not */
 	E_EMPTY,    /* nothing is left of the tree */
 	E_TICK,     /* look again */
+	E_WATCHDOG, /* no sign of life for too long */
+	E_WARN,     /* the deadline is near */
+	E_SIGNAL,   /* asked for by ctxd */
 	N_EVENTS
 };
 /* What came with an event. */
 struct detail {
 	enum stop_cause cause;
 	int64_t deadline_ns;
+	bool by_job; /* it moves its deadline itself */
+	int signo;
+	bool tree; /* the signal is for all, not for the main process */
 };
+
+enum { UNTOLD_PROGRESS = 1, UNTOLD_EXTENDED = 2 };
 
 struct monitor {
 	enum state state;
 	enum monitor_phase phase; /* the last one before the end */
 	pid_t main;               /* 0: none, or reaped */
 	uid_t owner;
-	int dir, ctl, signals, timer, result_fd, cgroup; /* -1: none */
-	int links[LINKS_MAX];                            /* connections, oldest first; -1: free */
+	int dir, ctl, notify, signals, timer, result_fd, progress_fd, cgroup; /* -1: none */
+	int links[LINKS_MAX]; /* connections, oldest first; -1: free */
 	struct output out[2];
-	int64_t started_ns, deadline_ns, grace_ns; /* CLOCK_BOOTTIME; grace is a span */
-	int64_t output_ns, tick_ns;                /* when to look next; 0: not */
+	int64_t started_ns, deadline_ns;              /* CLOCK_BOOTTIME, as all times here */
+	int64_t limit_ns;                             /* the job may not move its deadline beyond */
+	int64_t grace_ns, warn_ns, watchdog_ns;       /* spans; the last two 0: none asked for */
+	int64_t alarm_ns;                             /* deadline or end of the grace; 0: not */
+	int64_t warn_at_ns, watchdog_at_ns;           /* while running; 0: not */
+	int64_t warned_ns;                            /* the last time */
+	int64_t output_ns, tick_ns, rest_ns, tell_ns; /* when to look next; 0: not */
+	int64_t told_ns;     /* when ctxd was last told what the job said */
+	int64_t extended_us; /* wall: when the job last moved its deadline */
 	int64_t tick_every_ns;
-	int stop_signal;
+	int stop_signal, warn_signal;
+	uint32_t untold;  /* UNTOLD_* */
+	uint32_t refused; /* notifications from elsewhere */
 	struct result result;
+	struct progress progress; /* at_us 0: it has said nothing */
 };
 
 #endif

@@ -41,18 +41,29 @@ rename_in(int jobs, const char *dir, const char *from, const char *to)
 	return renameat(jobs, a, jobs, b) == 0;
 }
 
+/* What an attempt may have left or not. */
+static bool
+unlink_in(int jobs, const char *dir, const char *name, bool must)
+{
+	char path[SPARE_NAME + 16];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+	return unlinkat(jobs, path, 0) == 0 || (!must && errno == ENOENT);
+}
+
 bool
 spare_put(struct spawner *s, uint64_t id, uint32_t attempt)
 {
-	char name[SPARE_NAME], ctl[SPARE_NAME + 16];
+	char name[SPARE_NAME];
 
 	if (s->n_spares == SPARE_MAX)
 		return false;
 	(void)spare_name(id, attempt, name);
-	(void)snprintf(ctl, sizeof(ctl), "%s/%s", name, RUNDIR_CTL);
 	/* Exactly what an attempt leaves that ran to its end; anything else is not worth a thought.
 	 */
-	if (unlinkat(s->jobs_fd, ctl, 0) < 0 ||
+	if (!unlink_in(s->jobs_fd, name, RUNDIR_CTL, true) ||
+	    !unlink_in(s->jobs_fd, name, RUNDIR_NOTIFY, true) ||
+	    !unlink_in(s->jobs_fd, name, RUNDIR_PROGRESS, false) ||
 	    !rename_in(s->jobs_fd, name, RUNDIR_STARTED, RUNDIR_FRESH) ||
 	    !rename_in(s->jobs_fd, name, RUNDIR_RESULT, RUNDIR_RESULT_TMP))
 		return false;

@@ -26,7 +26,7 @@
 #include "spawner/tree.h"
 
 /* PID_LIMIT is the kernel's PID_MAX_LIMIT on 64 bit. */
-enum { PID_LIMIT = 4 * 1024 * 1024, FREEZE_PASSES = 64, PATH_SIZE = 64 };
+enum { PID_LIMIT = 4 * 1024 * 1024, FREEZE_PASSES = 64, PATH_SIZE = 64, CLIMBS = 3, DEPTH = 256 };
 
 struct proc {
 	pid_t pid, ppid;
@@ -378,6 +378,46 @@ tree_signal(const struct tree_skip *skip, int sig)
 	n = signal_all(&t, sig);
 	(void)signal_all(&t, SIGCONT);
 	return n;
+}
+
+size_t
+tree_send(const struct tree_skip *skip, int sig)
+{
+	_cleanup_(tree_done) struct tree t;
+
+	tree_scan(&t, false, skip);
+	return signal_all(&t, sig);
+}
+
+/* Up from PID to SELF: 1, 0 (ends elsewhere), or -EAGAIN: who was above it went meanwhile. */
+static int
+climb(pid_t pid, pid_t self)
+{
+	struct proc p = {.ppid = pid};
+
+	for (int depth = 0; depth < DEPTH; depth++) {
+		pid_t above = p.ppid;
+
+		p = (struct proc){0};
+		if (read_stat(above, &p) < 0)
+			return above == pid ? 0 : -EAGAIN;
+		if (p.ppid == self)
+			return 1;
+		if (p.ppid <= 1)
+			return 0;
+	}
+	return 0;
+}
+
+bool
+tree_has(pid_t pid)
+{
+	pid_t self = getpid();
+	int r = -EAGAIN;
+
+	for (int i = 0; i < CLIMBS && r == -EAGAIN; i++)
+		r = climb(pid, self);
+	return r == 1;
 }
 
 size_t

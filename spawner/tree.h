@@ -24,6 +24,11 @@ size_t tree_count(const struct tree_skip *skip);
 /* Send SIG once to each process found by one scan, then SIGCONT, so that a stopped one hears it.
  * Returns how many. */
 size_t tree_signal(const struct tree_skip *skip, int sig);
+/* The same without SIGCONT. */
+size_t tree_send(const struct tree_skip *skip, int sig);
+/* Is PID below the caller? What has ended and is not reaped yet counts: its pid is still its own.
+ */
+bool tree_has(pid_t pid);
 /* Stop everything until a scan finds nothing that still runs, then SIGKILL all: what forks faster
  * than it is killed is frozen first. May leave something behind (out of memory, a process that
  * cannot be stopped now): call again while waitpid finds children. Returns how many got SIGKILL;

@@ -82,6 +82,21 @@ listen_address(const struct sockaddr_un *a, int dirfd, const char *name, int typ
 	return take_fd(fd);
 }
 
+int
+sock_bind_at(int dirfd, const char *name, int type, mode_t mode)
+{
+	_close_ int fd = new_socket(type);
+	struct sockaddr_un a;
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = address_at(&a, dirfd, name);
+	if (r == 0)
+		r = bind_mode(fd, &a, dirfd, name, mode);
+	return r < 0 ? r : take_fd(fd);
+}
+
 static int
 connect_address(const struct sockaddr_un *a, int type)
 {

@@ -17,6 +17,8 @@ enum { SOCK_MAX_FDS = 8 };
 int sock_listen(const char *path, int type, mode_t mode, int backlog);
 /* The same relative to a directory, in no way replacing anything. */
 int sock_listen_at(int dirfd, const char *name, int type, mode_t mode, int backlog);
+/* Bind without listening: SOCK_DGRAM. */
+int sock_bind_at(int dirfd, const char *name, int type, mode_t mode);
 /* Connect without blocking: fd, -EAGAIN (backlog full: try again), or -errno. */
 int sock_connect(const char *path, int type);
 int sock_connect_at(int dirfd, const char *name, int type);

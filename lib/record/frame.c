@@ -16,10 +16,13 @@ _Static_assert(sizeof(struct frame_swept) == 32, "swept");
 _Static_assert(sizeof(struct frame_stopping) == 40, "stopping");
 _Static_assert(sizeof(struct frame_extend) == 32, "extend");
 _Static_assert(sizeof(struct frame_end) == 184, "end");
+_Static_assert(sizeof(struct frame_progress) == 336, "progress");
+_Static_assert(sizeof(struct frame_extended) == 40, "extended");
+_Static_assert(sizeof(struct frame_signal) == 32, "signal");
 _Static_assert(sizeof(struct frame_dirs) + FRAME_DIRS_MAX * sizeof(struct frame_dir) <= FRAME_MAX,
 	       "a full DIRS fits into a frame");
 
-enum { FRAME_TYPES = FRAME_EXTEND + 1 };
+enum { FRAME_TYPES = FRAME_SIGNAL + 1 };
 
 static const struct {
 	const char *name;
@@ -39,8 +42,11 @@ static const struct {
 	[FRAME_HELLO] = {"HELLO", sizeof(struct frame_hello)},
 	[FRAME_STOPPING] = {"STOPPING", sizeof(struct frame_stopping)},
 	[FRAME_END] = {"END", sizeof(struct frame_end)},
+	[FRAME_PROGRESS] = {"PROGRESS", sizeof(struct frame_progress)},
+	[FRAME_EXTENDED] = {"EXTENDED", sizeof(struct frame_extended)},
 	[FRAME_STOP] = {"STOP", sizeof(struct frame_stop)},
 	[FRAME_EXTEND] = {"EXTEND", sizeof(struct frame_extend)},
+	[FRAME_SIGNAL] = {"SIGNAL", sizeof(struct frame_signal)},
 };
 
 void

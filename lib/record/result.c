@@ -25,7 +25,7 @@ result_check(const struct result *r, size_t size, uint64_t id, uint32_t attempt)
 		return -EPROTO;
 	/* A status without a command that was executed, or neither of the two, is no end that can
 	 * be. */
-	if (r->exec_error < 0 || r->stop_cause > STOP_CAUSE_REQUEST ||
+	if (r->exec_error < 0 || r->stop_cause > STOP_CAUSE_WATCHDOG ||
 	    r->exec_step > EXEC_STEP_FORK)
 		return -EPROTO;
 	return !!(r->flags & RESULT_HAS_STATUS) == (r->exec_error == 0) ? 0 : -EPROTO;

@@ -147,6 +147,14 @@ look_markers(int dir, struct rundir_evidence *e)
 	return 0;
 }
 
+static void
+look_progress(int dir, uint64_t id, uint32_t attempt, struct rundir_evidence *e)
+{
+	ssize_t n = file_read_at(dir, RUNDIR_PROGRESS, &e->progress, sizeof(e->progress));
+
+	e->has_progress = n >= 0 && progress_check(&e->progress, (size_t)n, id, attempt) == 0;
+}
+
 int
 rundir_look(int jobs_fd, uint64_t id, uint32_t attempt, struct rundir_evidence *ret)
 {
@@ -176,6 +184,7 @@ rundir_look(int jobs_fd, uint64_t id, uint32_t attempt, struct rundir_evidence *
 	r = look_markers(dir, &e);
 	if (r < 0)
 		return r;
+	look_progress(dir, id, attempt, &e);
 	*ret = e;
 	return bad;
 }

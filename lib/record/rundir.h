@@ -50,7 +50,8 @@ struct rundir_evidence {
 };
 /* What lies in jobs/<id>.<attempt>: 0 or -errno (nothing concluded). Reads `result` first, then the
  * markers, so a result that appears in between is at worst missed, never contradicted. A malformed
- * result is -EPROTO: then RET is filled without it. */
+ * result is -EPROTO: then RET is filled without it. A malformed `progress` counts as none: it
+ * proves nothing. */
 int rundir_look(int jobs_fd, uint64_t id, uint32_t attempt, struct rundir_evidence *ret);
 
 #endif

@@ -39,13 +39,16 @@ struct wire {
 	uint32_t out_gid;
 	int64_t deadline_ns;
 	int64_t grace_ns;
+	int64_t limit_ns;
+	int64_t warn_ns;
+	int64_t watchdog_ns;
 	uint64_t out_max;
 	uint32_t cwd_size;
 	uint32_t argv_size, argv_n;
 	uint32_t env_size, env_n;
-	uint32_t pad;
+	int32_t warn_signal;
 };
-_Static_assert(sizeof(struct wire) == 96, "spec");
+_Static_assert(sizeof(struct wire) == 120, "spec");
 
 void
 spec_done(struct spec *s)
@@ -107,12 +110,16 @@ spec_seal(const struct spec *s)
 		.out_gid = s->out_gid,
 		.deadline_ns = s->deadline_ns,
 		.grace_ns = s->grace_ns,
+		.limit_ns = s->limit_ns,
+		.warn_ns = s->warn_ns,
+		.watchdog_ns = s->watchdog_ns,
 		.out_max = s->out_max,
 		.cwd_size = (uint32_t)cwd_size,
 		.argv_size = (uint32_t)s->argv.size,
 		.argv_n = (uint32_t)s->argv.n,
 		.env_size = (uint32_t)s->env.size,
 		.env_n = (uint32_t)s->env.n,
+		.warn_signal = s->warn_signal,
 	};
 	size = wire_total(&w);
 	if (size > SPEC_MAX)
@@ -173,13 +180,27 @@ read_all(int fd, char *p, size_t size)
 }
 
 static bool
+is_signal(int32_t signo)
+{
+	return signo > 0 && signo < _NSIG;
+}
+
+static bool
+times_valid(const struct wire *w)
+{
+	return w->deadline_ns > 0 && w->limit_ns >= w->deadline_ns && w->grace_ns >= 0 &&
+	       w->watchdog_ns >= 0 && w->warn_ns >= 0 &&
+	       (is_signal(w->warn_signal) || (w->warn_signal == 0 && w->warn_ns == 0));
+}
+
+static bool
 wire_valid(const struct wire *w, size_t size)
 {
 	return w->magic == SPEC_MAGIC && w->version == SPEC_VERSION && w->head_size == sizeof(*w) &&
-	       w->pad == 0 && w->id > 0 && w->id <= INT64_MAX && w->attempt > 0 &&
-	       w->uid != UINT32_MAX && w->gid != UINT32_MAX && w->n_groups <= SPEC_GROUPS_MAX &&
-	       w->umask <= 0777 && w->stop_signal > 0 && w->stop_signal < _NSIG && w->nice >= -40 &&
-	       w->nice <= 40 && w->deadline_ns > 0 && w->grace_ns >= 0 && wire_total(w) == size;
+	       w->id > 0 && w->id <= INT64_MAX && w->attempt > 0 && w->uid != UINT32_MAX &&
+	       w->gid != UINT32_MAX && w->n_groups <= SPEC_GROUPS_MAX && w->umask <= 0777 &&
+	       is_signal(w->stop_signal) && w->nice >= -40 && w->nice <= 40 && times_valid(w) &&
+	       wire_total(w) == size;
 }
 
 static bool
@@ -232,6 +253,10 @@ parse(const char *data, size_t size, struct spec *s)
 		.nice = w.nice,
 		.deadline_ns = w.deadline_ns,
 		.grace_ns = w.grace_ns,
+		.limit_ns = w.limit_ns,
+		.warn_ns = w.warn_ns,
+		.watchdog_ns = w.watchdog_ns,
+		.warn_signal = w.warn_signal,
 		.out_max = w.out_max,
 		.out_gid = w.out_gid,
 	};

@@ -9,7 +9,7 @@
 
 #include "base/strv.h"
 
-enum { SPEC_VERSION = 1, SPEC_MAX = 8 << 20 };
+enum { SPEC_VERSION = 2, SPEC_MAX = 8 << 20 };
 
 struct spec {
 	uint64_t id;
@@ -22,7 +22,8 @@ struct spec {
 	int32_t nice;        /* added to the spawner's */
 	int64_t deadline_ns; /* CLOCK_BOOTTIME, absolute */
 	int64_t grace_ns;
-	int64_t limit_ns; /* CLOCK_BOOTTIME: as far as the job may move its own deadline */
+	int64_t limit_ns; /* CLOCK_BOOTTIME: as far as the job may move its own deadline; not before
+			     deadline_ns */
 	int64_t warn_ns;  /* so long before the deadline warn_signal goes to the main process; 0: no
 			     warning */
 	int64_t watchdog_ns; /* longest silence on the notify socket; 0: none asked */

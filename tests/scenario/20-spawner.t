@@ -117,7 +117,7 @@ def _():
     with open(f"/proc/{h.monitor_pid}/comm", encoding="ascii") as f:
         is_(f.read().strip(), "ctx-monitor")
     ok(abs(h.started_ns - boottime_ns()) < 10e9 and h.deadline_ns > h.started_ns, "times")
-    is_(j.files(), ["ctl", "result.tmp", "started"])
+    is_(j.files(), ["ctl", "notify", "result.tmp", "started"])
     is_(s.seen(), 1)
     with open(gate, "w", encoding="ascii"):
         pass
@@ -129,7 +129,7 @@ def _():
     is_(j.output(), b"out\nerr\n")
     is_((r.out_bytes, r.out_dropped), (8, 0))
     ok(r.max_rss_bytes > 100000, "usage")
-    is_(j.files(), ["ctl", "result", "started"])
+    is_(j.files(), ["ctl", "notify", "result", "started"])
     ok(j.result() == r, "END and the file say the same")
     ok(j.refused(), "ctl is refused once the monitor is gone")
     s.forget(j.id, 1)
@@ -428,24 +428,29 @@ def _():
                 os.rmdir(os.path.join(t.jobs, ballast.pop()))
 
         fill(0)
-        for leave in range(3):
+        for leave in range(4):
             j = t.send_spawn(["true"])
             t.link.expect(SPAWN_FAILED, id=j.id, step=STEP_DIR, error=errno.ENOSPC)
             is_(j.files(), None, f"with {leave} inodes")
             is_(len(t.dirs()), len(ballast), "nothing half-built stays")
             os.rmdir(os.path.join(t.jobs, ballast.pop()))
-        # Directory, fresh and ctl fit, the result does not: no exec without a place for its end.
+        # Directory, fresh and sockets fit, the result does not: no exec without a place for its end.
         j = t.send_spawn(["true"])
         t.link.expect(SPAWNED, id=j.id)
         ok(j.link.closed(), "the monitor gives up without a HELLO")
         wait_until(j.refused, "ctl to be refused")
-        is_(j.files(), ["ctl", "fresh"], "it provably never ran")
+        is_(j.files(), ["ctl", "fresh", "notify"], "it provably never ran")
         is_(t.sweep(j.id, 1).flags, CERTAIN)
         t.forget(j.id, 1)
         # A running job can record its end on a full file system.
         os.rmdir(os.path.join(t.jobs, ballast.pop()))
-        j = t.sh("sleep 1000")
+        go = os.path.join(t.dir, "go")
+        j = t.talk(f"while not os.path.exists({go!r}): time.sleep(0.01)\ntell('STATUS=full')\nsignal.pause()", python=True)
         fill(0)
+        with open(go, "w", encoding="ascii"):
+            pass
+        is_(j.said(text="full").percent, None, "what it says is told")
+        is_(j.progress(), None, "and has no place here")
         j.stop()
         is_(j.end().exit_code, -signal.SIGTERM)
         is_(j.result().exit_code, -signal.SIGTERM)
@@ -480,7 +485,7 @@ def _():
     ok(f.killed >= 2, f"killed {f.killed}")
     for pid in pids | {j.monitor}:
         ok(exited(pid), f"{pid} is gone when SWEPT comes")
-    is_(j.files(), ["ctl", "result.tmp", "started"], "evidence stays")
+    is_(j.files(), ["ctl", "notify", "result.tmp", "started"], "evidence stays")
     ok(j.refused(), "ctl")
     t.forget(j.id, 1)
     is_(t.sweep(j.id, 1).flags, CERTAIN, "forgotten")
@@ -514,7 +519,7 @@ def _():
     wait_until(lambda: all(exited(p) for p in tree), "the whole tree to die")
     wait_until(j.refused, "ctl to be refused")
     ok(j.link.closed(), "no END")
-    is_(j.files(), ["ctl", "result.tmp", "started"])
+    is_(j.files(), ["ctl", "notify", "result.tmp", "started"])
     is_(s.sweep(j.id, 1).flags, CERTAIN)
     wait_until(lambda: not children(s.pid), "no child to be left")
     like(s.log_text(), rf"monitor of job {j.name} .*lost")
@@ -681,6 +686,7 @@ def _():
         ok(line.startswith("CapBnd") or line.split()[1].strip("0") == "", line)
     is_(mode_owner(j.dir), (0o751, 0, group))
     is_(mode_owner(os.path.join(j.dir, "ctl")), (0o660, 0, group))
+    is_(mode_owner(os.path.join(j.dir, "notify")), (0o600, NOBODY, group))
     is_(mode_owner(os.path.join(j.dir, "started")), (0o640, 0, group))
     is_(mode_owner(j.out_path), (0o640, NOBODY, group))
     # Who may talk to the monitor: root, ctxd; not the job's user, even if the file let it.

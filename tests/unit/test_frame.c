@@ -24,8 +24,11 @@ static const struct {
 	{FRAME_HELLO, 72, "HELLO"},
 	{FRAME_STOPPING, 40, "STOPPING"},
 	{FRAME_END, 184, "END"},
+	{FRAME_PROGRESS, 336, "PROGRESS"},
+	{FRAME_EXTENDED, 40, "EXTENDED"},
 	{FRAME_STOP, 32, "STOP"},
 	{FRAME_EXTEND, 32, "EXTEND"},
+	{FRAME_SIGNAL, 32, "SIGNAL"},
 };
 
 static union {
@@ -41,7 +44,7 @@ TEST(every_type_has_one_size)
 		frame_init(&u, types[i].type, 7, 2, types[i].size);
 		is_int(frame_check(&u, types[i].size), 0);
 		is_str(frame_type_name(types[i].type), types[i].name);
-		for (size_t size = 24; size < 300; size++) {
+		for (size_t size = 24; size < 400; size++) {
 			if (size == types[i].size)
 				continue;
 			u.head.size = (uint32_t)size;
@@ -84,7 +87,7 @@ TEST(malformed_heads)
 
 TEST(what_a_newer_one_says_is_to_be_skipped)
 {
-	static const uint16_t unknown[] = {0, 5, 15, 23, 31, 35, 47, 50, 51, 1000, 65535};
+	static const uint16_t unknown[] = {0, 5, 15, 23, 31, 37, 47, 51, 52, 1000, 65535};
 
 	frame_init(&u, FRAME_SWEEP, 1, 1, 24);
 	u.head.version = 2;

@@ -70,7 +70,9 @@ TEST(enums_in_range)
 {
 	struct result r = exited();
 
-	r.stop_cause = STOP_CAUSE_REQUEST + 1;
+	r.stop_cause = STOP_CAUSE_WATCHDOG;
+	is_int(result_check(&r, sizeof(r), 42, 1), 0);
+	r.stop_cause = STOP_CAUSE_WATCHDOG + 1;
 	is_int(result_check(&r, sizeof(r), 42, 1), -EPROTO);
 	r = exited();
 	r.exec_step = EXEC_STEP_FORK + 1;

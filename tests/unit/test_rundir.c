@@ -154,6 +154,48 @@ TEST(look)
 	ok(!e.dir);
 }
 
+TEST(look_reads_what_the_job_said)
+{
+	struct rundir_evidence e;
+	struct progress p;
+
+	need(mkdirat(dir, "46.2", 0700) == 0);
+	is_int(rundir_look(dir, 46, 2, &e), 0);
+	ok(e.dir && !e.has_progress);
+	progress_init(&p, 46, 2);
+	p.percent_milli = 42500;
+	p.flags = PROGRESS_HAS_PERCENT;
+	progress_seal(&p);
+	put("46.2/progress", &p, sizeof(p));
+	is_int(rundir_look(dir, 46, 2, &e), 0);
+	ok(e.has_progress);
+	is_int(e.progress.percent_milli, 42500);
+	/* Half of it, more than it, or somebody else's: as if there were none, and no error. */
+	put("46.2/progress", &p, sizeof(p) - 1);
+	is_int(rundir_look(dir, 46, 2, &e), 0);
+	ok(e.dir && !e.has_progress);
+	put("46.2/progress", "", 0);
+	is_int(rundir_look(dir, 46, 2, &e), 0);
+	ok(!e.has_progress);
+	{
+		char longer[sizeof(p) + 1] = {0};
+
+		memcpy(longer, &p, sizeof(p));
+		put("46.2/progress", longer, sizeof(longer));
+	}
+	is_int(rundir_look(dir, 46, 2, &e), 0);
+	ok(!e.has_progress);
+	p.text[0] = 'x'; /* not sealed again */
+	put("46.2/progress", &p, sizeof(p));
+	is_int(rundir_look(dir, 46, 2, &e), 0);
+	ok(!e.has_progress);
+	progress_init(&p, 47, 2);
+	progress_seal(&p);
+	put("46.2/progress", &p, sizeof(p));
+	is_int(rundir_look(dir, 46, 2, &e), 0);
+	ok(!e.has_progress);
+}
+
 TEST(look_concludes_nothing_from_a_bad_result)
 {
 	struct rundir_evidence e = {.started = true};

@@ -31,6 +31,10 @@ fill(struct spec *s)
 		.nice = -5,
 		.deadline_ns = INT64_C(123456789012345),
 		.grace_ns = 10,
+		.limit_ns = INT64_C(123456789012346),
+		.warn_ns = 11,
+		.watchdog_ns = 12,
+		.warn_signal = 64,
 		.out_max = UINT64_C(1) << 40,
 		.out_gid = 99,
 		.cwd = root,
@@ -102,6 +106,10 @@ TEST(there_and_back)
 		is_int(t.nice, -5);
 		is_int(t.deadline_ns, s.deadline_ns);
 		is_int(t.grace_ns, 10);
+		is_int(t.limit_ns, s.limit_ns);
+		is_int(t.warn_ns, 11);
+		is_int(t.watchdog_ns, 12);
+		is_int(t.warn_signal, 64);
 		is_int(t.out_max, s.out_max);
 		is_int(t.out_gid, 99);
 		is_str(t.cwd, root);
@@ -118,7 +126,13 @@ TEST(there_and_back)
 TEST(no_environment_no_groups)
 {
 	char cwd[] = "/";
-	struct spec s = {.id = 1, .attempt = 1, .stop_signal = 9, .deadline_ns = 1, .cwd = cwd}, t;
+	struct spec s = {.id = 1,
+			 .attempt = 1,
+			 .stop_signal = 9,
+			 .deadline_ns = 1,
+			 .limit_ns = 1,
+			 .cwd = cwd},
+		    t;
 	_close_ int fd = -1;
 
 	need(strv_add(&s.argv, "true") == 0);
@@ -244,6 +258,13 @@ REFUSED(signal_large, s->stop_signal = 65)
 REFUSED(nice_large, s->nice = 41)
 REFUSED(no_deadline, s->deadline_ns = 0)
 REFUSED(grace_negative, s->grace_ns = -1)
+REFUSED(limit_before_deadline, s->limit_ns = s->deadline_ns - 1)
+REFUSED(no_limit, s->limit_ns = 0)
+REFUSED(warn_negative, s->warn_ns = -1)
+REFUSED(watchdog_negative, s->watchdog_ns = -1)
+REFUSED(warn_without_signal, s->warn_signal = 0)
+REFUSED(warn_signal_large, s->warn_signal = 65)
+REFUSED(warn_signal_negative, s->warn_signal = -1)
 REFUSED(cwd_relative, s->cwd = relative)
 REFUSED(cwd_empty, s->cwd = empty)
 REFUSED(no_argv, strv_done(&s->argv))

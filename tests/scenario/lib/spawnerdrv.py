@@ -15,6 +15,7 @@ import shutil
 import signal
 import socket
 import struct
+import sys
 import tempfile
 import time
 
@@ -24,16 +25,19 @@ SPAWNER = os.path.join(BUILD, "ctx-spawner")
 MAGIC = 0x46585443
 CLAIM, SPAWN, SWEEP, FORGET = 1, 2, 3, 4
 WELCOME, DIRS, CLAIMED, REFUSED, SPAWNED, SPAWN_FAILED, SWEPT = 16, 17, 18, 19, 20, 21, 22
-HELLO, STOPPING, END = 32, 33, 34
-STOP, EXTEND = 48, 49
+HELLO, STOPPING, END, PROGRESS, EXTENDED = 32, 33, 34, 35, 36
+STOP, EXTEND, SIGNAL = 48, 49, 50
 STEP_FRAME, STEP_DIR, STEP_EXISTS, STEP_SEEN, STEP_CGROUP, STEP_FORK = 1, 2, 3, 4, 5, 6
 W_SYSTEM, W_ALLOW_ROOT, W_CGROUP = 1, 2, 4
 CERTAIN = 1
 RUNNING, S_STOPPING, KILLING, EMPTYING = 1, 2, 3, 4
-CAUSE_NONE, CAUSE_DEADLINE, CAUSE_REQUEST = 0, 1, 2
+CAUSE_NONE, CAUSE_DEADLINE, CAUSE_REQUEST, CAUSE_WATCHDOG = 0, 1, 2, 3
 STOP_NOW = 1
+SIGNAL_TREE = 1
+H_CAP_UNENFORCED, H_SELF_EXTENDED = 1, 2
 X_SETUP, X_USER, X_CHDIR, X_EXEC, X_FORK = 1, 2, 3, 4, 5
-HAS_STATUS, TERM_SENT, KILL_SENT, CAP_UNENFORCED, OUTPUT_FAILED = 1, 2, 4, 8, 16
+HAS_STATUS, TERM_SENT, KILL_SENT, CAP_UNENFORCED, OUTPUT_FAILED, SELF_EXTENDED = 1, 2, 4, 8, 16, 32
+HAS_PERCENT, READY = 1, 2
 UUID = bytes(range(16))
 SEALS = 1 | 2 | 4 | 8  # SEAL SHRINK GROW WRITE
 F_ADD_SEALS = 1033
@@ -61,6 +65,7 @@ class Frame:
         SWEPT: ("II", "flags killed"),
         HELLO: ("IIIIqqqII", "pid monitor_pid phase stop_cause started_us started_ns deadline_ns flags pad"),
         STOPPING: ("IIq", "phase stop_cause at_us"),
+        EXTENDED: ("qq", "deadline_ns at_us"),
     }
 
     def __init__(self, data):
@@ -78,22 +83,26 @@ class Frame:
             self.dirs = [struct.unpack_from("=QI", self.body, 8 + 16 * i) for i in range(n)]
         elif self.kind == END:
             self.result = Result(self.body)
+        elif self.kind == PROGRESS:
+            self.progress = Progress(self.body)
+            need((self.progress.id, self.progress.attempt) == (self.id, self.attempt), "progress of another job")
 
     def __repr__(self):
         return f"<frame {self.kind} of {self.id}.{self.attempt}>"
 
 
 class Result:
-    FORM = "=IHHQIIiiIIIIqqqqqQQQQQ4Q"
+    FORM = "=IHHQIIiiIIIIqqqqqQQQQQQQqQ"
     NAMES = ("magic version size id attempt flags wait_status exec_error exec_step stop_cause pid leftovers started_us "
-             "ended_us main_ended_us term_us kill_us out_bytes out_dropped user_us system_us max_rss_bytes").split()
+             "ended_us main_ended_us term_us kill_us out_bytes out_dropped user_us system_us max_rss_bytes "
+             "err_bytes err_dropped deadline_ns reserved").split()
 
     def __init__(self, data):
         need(len(data) == 160 == struct.calcsize(self.FORM), f"a result of {len(data)} bytes")
         self.data = data
         for name, value in zip(self.NAMES, struct.unpack(self.FORM, data)):
             setattr(self, name, value)
-        need((self.magic, self.version, self.size) == (0x52585443, 1, 160), "head of a result")
+        need((self.magic, self.version, self.size, self.reserved) == (0x52585443, 1, 160, 0), "head and end of a result")
 
     @property
     def exit_code(self):
@@ -109,18 +118,47 @@ class Result:
         return "<result " + " ".join(f"{n}={getattr(self, n)}" for n in self.NAMES[3:]) + ">"
 
 
+class Progress:
+    """What a job said: .percent (None: not said), .text, .ready, .at_us, .ready_us."""
+    FORM = "=IHHQIIqqiI256sQ"
+
+    def __init__(self, data):
+        need(len(data) == 312 == struct.calcsize(self.FORM), f"a progress of {len(data)} bytes")
+        self.data = data
+        (magic, version, size, self.id, self.attempt, self.flags, self.at_us, self.ready_us, milli, text_size, text,
+         check) = struct.unpack(self.FORM, data)
+        need((magic, version, size) == (0x50585443, 1, 312), "head of a progress")
+        need(text == text[:text_size].ljust(256, b"\0") and text_size < 256, f"text of a progress: {text_size} {text!r}")
+        h = 0xcbf29ce484222325
+        for b in data[:304]:
+            h = (h ^ b) * 0x100000001b3 & 0xFFFFFFFFFFFFFFFF
+        need(h == check, "the sum of a progress")
+        self.percent = milli / 1000 if self.flags & HAS_PERCENT else None
+        need(self.percent is not None or milli == 0, "percent without its flag")
+        self.text = text[:text_size].decode()
+        self.ready = bool(self.flags & READY)
+
+    def __eq__(self, other):
+        return self.data == other.data
+
+    def __repr__(self):
+        return f"<progress of {self.id}.{self.attempt}: {self.percent} {self.text!r} ready={self.ready}>"
+
+
 def strings(v):
     return b"".join((s if isinstance(s, bytes) else s.encode()) + b"\0" for s in v)
 
 
 def spec_bytes(id, attempt, argv, env=(STANDARD_PATH,), cwd="/", uid=None, gid=None, groups=(), umask=0o22,
                stop_signal=signal.SIGTERM, nice=0, timeout=60.0, deadline_ns=None, grace=10.0, out_max=64 << 20,
-               out_gid=NO_GID):
+               out_gid=NO_GID, limit=None, warn=0.0, warn_signal=signal.SIGUSR1, watchdog=0.0):
+    """LIMIT: seconds after the deadline; none: the job may not move it."""
     a, e, c = strings(argv), strings(env), strings([cwd])
     deadline_ns = boottime_ns() + int(timeout * 1e9) if deadline_ns is None else deadline_ns
-    return struct.pack("=IHHQIIIIIiiIqqQIIIIII", 0x53585443, 1, 96, id, attempt, os.getuid() if uid is None else uid,
+    return struct.pack("=IHHQIIIIIiiIqqqqqQIIIIIi", 0x53585443, 2, 120, id, attempt, os.getuid() if uid is None else uid,
                        os.getgid() if gid is None else gid, len(groups), umask, stop_signal, nice, out_gid, deadline_ns,
-                       int(grace * 1e9), out_max, len(c), len(a), len(argv), len(e), len(env), 0) \
+                       int(grace * 1e9), deadline_ns + int((limit or 0) * 1e9), int(warn * 1e9), int(watchdog * 1e9),
+                       out_max, len(c), len(a), len(argv), len(e), len(env), warn_signal) \
         + struct.pack(f"={len(groups)}I", *groups) + c + a + e
 
 
@@ -130,6 +168,23 @@ def memfd(data, seals=SEALS):
     if seals:
         fcntl.fcntl(fd, F_ADD_SEALS, seals)
     return fd
+
+
+# What a job written in Python starts with. barrier() returns when the monitor has taken in all that was said before.
+TALK = """
+import os, signal, socket, sys, time
+notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+notify.connect(os.environ["NOTIFY_SOCKET"])
+def tell(text, fds=()):
+    text = text if isinstance(text, bytes) else text.encode()
+    socket.send_fds(notify, [text], list(fds))
+def barrier(text="BARRIER=1"):
+    r, w = os.pipe()
+    tell(text, [w])
+    os.close(w)
+    os.read(r, 1)
+    os.close(r)
+"""
 
 
 class Link:
@@ -206,6 +261,34 @@ class Job:
 
     def extend(self, deadline_ns):
         self.link.send(frame(EXTEND, struct.pack("=q", deadline_ns), self.id, self.attempt))
+
+    def signal(self, signo, flags=0):
+        self.link.send(frame(SIGNAL, struct.pack("=iI", signo, flags), self.id, self.attempt))
+
+    def said(self, what="the job to say it", link=None, **fields):
+        """PROGRESS frames are read until one has FIELDS; that one."""
+        while True:
+            f = (link or self.link).recv(what=what)
+            need(f and f.kind in (PROGRESS, EXTENDED), f"waited for {what}, got {f}")
+            if f.kind == PROGRESS and all(getattr(f.progress, n) == v for n, v in fields.items()):
+                return f.progress
+
+    @property
+    def notify(self):
+        return os.path.join(self.dir, "notify")
+
+    def tell(self, text, fds=()):
+        """Send to the job's notify socket as this very process, which is not of the job."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as s:
+            socket.send_fds(s, [text if isinstance(text, bytes) else text.encode()], list(fds), 0, self.notify)
+
+    def progress(self):
+        """The file, or None."""
+        try:
+            with open(os.path.join(self.dir, "progress"), "rb") as f:
+                return Progress(f.read())
+        except FileNotFoundError:
+            return None
 
     def stopping(self, **fields):
         return self.link.expect(STOPPING, id=self.id, attempt=self.attempt, **fields)
@@ -366,6 +449,15 @@ class Spawner:
         j.wait_hello()
         need(spawned.pid == j.monitor, "SPAWNED and HELLO name two monitors")
         return j
+
+    def talk(self, script, python=False, **kw):
+        """A job that knows its notify socket: a shell script, or Python with tell(TEXT, fds=()) and barrier()."""
+        kw.setdefault("id", self.ids + 1)
+        self.ids = max(self.ids, kw["id"])
+        path = os.path.join(self.jobs, f"{kw['id']}.{kw.get('attempt', 1)}", "notify")
+        env = [STANDARD_PATH, f"NOTIFY_SOCKET={path}", *kw.pop("env", ())]
+        argv = [sys.executable, "-W", "ignore", "-c", TALK + script] if python else ["/bin/sh", "-c", script]
+        return self.spawn(argv, env=env, **kw)
 
     def sh(self, script, **kw):
         return self.spawn(["/bin/sh", "-c", script], **kw)
