@@ -1,6 +1,7 @@
 /* retain.c - retention: old outputs, records and environments go, a few at a time, so that neither
  * the loop nor the file system is held up (mass deletes make later file creation slow on ext4).
- * Jobs that were interrupted and not resolved stay. */
+ * Jobs that were interrupted and not resolved stay. Spooled input goes with the environment:
+ * without that the job cannot be started anew. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -14,8 +15,10 @@ enum { RETAIN_JOBS = 16, RETAIN_ENVS = 64 };
 struct remove_fx {
 	struct effect fx;
 	struct engine *g;
-	size_t n;
+	size_t n, n_outputs; /* in V: first those that lose their output alone */
 	struct store_old v[RETAIN_JOBS * 2];
+	size_t n_inputs;
+	uint64_t inputs[RETAIN_ENVS];
 };
 
 static void
@@ -29,6 +32,10 @@ remove_run(struct effect *fx, int result)
 	for (size_t i = 0; i < f->n && result == 0; i++)
 		for (uint32_t a = f->v[i].attempt; a > 0; a--)
 			(void)output_remove(f->g->output, f->v[i].id, a);
+	for (size_t i = f->n_outputs; i < f->n && result == 0; i++)
+		spool_remove(f->g, f->v[i].id);
+	for (size_t i = 0; i < f->n_inputs && result == 0; i++)
+		spool_remove(f->g, f->inputs[i]);
 	free(f);
 }
 
@@ -43,7 +50,7 @@ old_outputs(struct engine *g, struct remove_fx *f, int64_t before, size_t *ret_n
 			r = store_output_gone(g->store, f->v[i].id);
 	}
 	if (r == 0)
-		f->n = *ret_n;
+		f->n = f->n_outputs = *ret_n;
 	return r;
 }
 
@@ -63,11 +70,15 @@ old_jobs(struct engine *g, struct remove_fx *f, int64_t before, size_t *ret_n)
 }
 
 static int
-old_envs(struct engine *g, int64_t before, size_t *ret_n)
+old_envs(struct engine *g, struct remove_fx *f, int64_t before, size_t *ret_n)
 {
 	int r = txn_write(g->txn, __func__);
 
-	return r ? r : store_env_expire(g->store, before, RETAIN_ENVS, ret_n);
+	if (!r)
+		r = store_env_expire(g->store, before, f->inputs, RETAIN_ENVS, ret_n);
+	if (r == 0)
+		f->n_inputs = *ret_n;
+	return r;
 }
 
 static bool
@@ -86,10 +97,10 @@ step(struct engine *g)
 	if (!r)
 		r = old_jobs(g, f, now - g->policy->keep_jobs_us, &b);
 	if (!r)
-		r = old_envs(g, now - g->policy->env_keep_us, &c);
+		r = old_envs(g, f, now - g->policy->env_keep_us, &c);
 	if (r < 0)
 		(void)err_pass(r);
-	if (f->n > 0)
+	if (f->n > 0 || f->n_inputs > 0)
 		txn_defer(g->txn, &f->fx);
 	else
 		free(f);
