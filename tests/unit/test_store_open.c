@@ -70,7 +70,65 @@ TEST(a_creation_that_died_is_no_obstacle)
 }
 
 /* ---- older schemas: data/store-N.db was written by the version that had schema N, and is never
- * made anew */
+ * made anew once that version was released */
+
+static struct job *
+kept_job(void)
+{
+	struct job *j = job_like("default", 1000, JOB_RUNNING);
+
+	need(job_set(&j->name, "kept") == 0 && job_set(&j->key, "its key") == 0 &&
+	     strv_add(&j->argv, "it's") == 0 && strv_add(&j->values, "request=42") == 0 &&
+	     strv_add(&j->values, "tenant=acme") == 0 && job_set(&j->baggage, "a=b") == 0);
+	j->groups = calloc(2, sizeof(*j->groups));
+	need(j->groups);
+	j->groups[1] = 27;
+	j->n_groups = 2;
+	j->parent = 4;
+	j->inherit = INHERIT_VALUES | INHERIT_TRACE;
+	memset(j->trace.trace_id, 0xa1, sizeof(j->trace.trace_id));
+	memset(j->trace.span_id, 0xa2, sizeof(j->trace.span_id));
+	j->has_exit_code = true;
+	j->exit_code = 5;
+	j->has_percent = true;
+	j->percent = 33.5;
+	j->progress_us = T0 + 1;
+	return j;
+}
+
+/* CTX_KEEP_STORE=FILE test_store_open writes a database of the schema of today there, to be kept as
+ * data/store-N.db: a job or scope in each state, and a last one that was deleted. */
+static void
+write_for_keeping(const char *file)
+{
+	_cleanup_(strv_done) struct strv env = {0};
+	struct store_edge e = {.attempt = 1, .at_us = T0, .to = JOB_QUEUED};
+	struct store *s;
+	struct job *j;
+	uint64_t seq;
+
+	dir_new();
+	s = store_must_open();
+	need(strv_add(&env, "PATH=/bin") == 0 && store_begin(s, "t") == 0);
+	for (int i = 1; i <= JOB_STATE_MAX + 1; i++) {
+		j = i == JOB_FAILED ? kept_job()
+				    : job_like("default", 1,
+					       i > JOB_STATE_MAX ? JOB_QUEUED : (enum job_state)i);
+		if (i == JOB_OPEN || i == JOB_CLOSED)
+			j->kind = JOB_KIND_SCOPE;
+		need(store_job_insert(s, j, &env) == 0);
+		e.job = j->id;
+		need(store_history_add(s, &e) == 0);
+		(void)job_free(j);
+	}
+	for (int i = 0; i < 7; i++)
+		need(store_seq_next(s, &seq) == 0);
+	end_job(s, JOB_FAILED, JOB_FAILED, T0 + 9);
+	need(store_job_delete(s, JOB_STATE_MAX + 1) == 0);
+	need(store_commit(s) == 0);
+	store_close(s);
+	need(rename(path_of("ctxd.db"), file) == 0);
+}
 
 static void
 keep_copy(const char *name)
@@ -81,6 +139,9 @@ keep_copy(const char *name)
 
 	(void)snprintf(path, sizeof(path), "%.*s/data/%s", (int)(strrchr(__FILE__, '/') - __FILE__),
 		       __FILE__, name);
+	if (getenv("CTX_KEEP_STORE"))
+		write_for_keeping(getenv("CTX_KEEP_STORE"));
+	dir_new();
 	in = open(path, O_RDONLY);
 	out = open(path_of("ctxd.db"), O_WRONLY | O_CREAT | O_EXCL, 0600);
 	need(in >= 0 && out >= 0);
@@ -90,41 +151,73 @@ keep_copy(const char *name)
 	(void)close(out);
 }
 
-#define WHOLE_SCHEMA                                                                               \
-	"SELECT group_concat(hex(sql)) FROM (SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL"  \
-	" ORDER BY type, name)"
-
-TEST(opens_schema_1)
+static int
+take_only(void *arg, const struct job *j)
 {
-	_cleanup_(strv_done) struct strv env = {0};
-	_cleanup_(job_freep) struct job *j = NULL;
-	_free_ char *fresh = NULL;
-	struct store_counts c;
-	struct store *s;
+	struct job **ret = arg;
 
-	dir_new();
-	s = store_must_open();
-	store_close(s);
-	fresh = strdup(outside_text(WHOLE_SCHEMA));
-	need(fresh && strlen(fresh) > 10000);
-	dir_new();
-	keep_copy("store-1.db");
-	s = store_must_open();
-	need(store_counts(s, &c) == 0);
-	for (int i = 1; i <= JOB_STATE_MAX; i++)
-		is_int(c.by_state[i], i != JOB_INTERRUPTED); /* that one was deleted */
-	is_int(store_seq_last(s), 7);
-	need(store_job_get(s, 5, &j) == 0);
+	ok(!*ret);
+	*ret = job_copy(j);
+	return *ret ? 0 : -ENOMEM;
+}
+
+static void
+kept_is_whole(struct store *s)
+{
+	_cleanup_(strv_done) struct strv env = {0}, values = {0};
+	_cleanup_(job_freep) struct job *j = NULL;
+	struct store_filter f = {.values = &values};
+	uint64_t id;
+
+	/* Found by what is kept beside it. */
+	need(strv_add(&values, "tenant=acme") == 0);
+	need(store_list(s, &f, take_only, &j, &id) == 0 && j);
+	is_int(j->id, JOB_FAILED);
+	is_int(store_job_by_key(s, 1000, "its key", &id), 0);
+	is_int(id, j->id);
+	is_int(store_env_get(s, 1, &env), 0);
+	is_str(strv_env_get(&env, "PATH"), "/bin");
 	is_int(j->state, JOB_FAILED);
 	is_str(j->name, "kept");
 	is_str(j->class_name, "default");
 	is_int(j->argv.n, 2);
 	is_int(j->groups[1], 27);
 	is_int(j->exit_code, 5);
-	is_int(j->seq, 4);
-	is_int(store_env_get(s, 1, &env), 0);
-	is_str(strv_env_get(&env, "PATH"), "/bin");
-	is_int(put_one(s, "default", 1, JOB_QUEUED), 9); /* 8 was given to someone */
+	is_int(j->parent, JOB_OPEN);
+	is_int(j->values.n, 2);
+	is_str(strv_env_get(&j->values, "request"), "42");
+	is_str(j->baggage, "a=b");
+	is_int(j->trace.trace_id[15], 0xa1);
+	ok(j->has_percent && j->percent > 33.4 && j->percent < 33.6);
+}
+
+#define WHOLE_SCHEMA                                                                               \
+	"SELECT group_concat(hex(sql)) FROM (SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL"  \
+	" ORDER BY type, name)"
+
+TEST(opens_schema_1)
+{
+	_free_ char *fresh = NULL;
+	struct store_counts c;
+	struct store *s;
+	uint64_t edge;
+
+	dir_new();
+	s = store_must_open();
+	store_close(s);
+	fresh = strdup(outside_text(WHOLE_SCHEMA));
+	need(fresh && strlen(fresh) > 10000);
+	keep_copy("store-1.db");
+	s = store_must_open();
+	need(store_counts(s, &c) == 0);
+	for (int i = 1; i <= JOB_STATE_MAX; i++)
+		is_int(c.by_state[i], 1);
+	is_int(store_seq_last(s), 7);
+	/* The newest of each was deleted, and is not given again. */
+	is_int(store_events_last(s, &edge), 0);
+	is_int(edge, JOB_STATE_MAX + 1);
+	is_int(put_one(s, "default", 1, JOB_QUEUED), JOB_STATE_MAX + 2);
+	kept_is_whole(s);
 	counts_are_real(s);
 	store_close(s);
 	/* However a database came to the schema of today, it is the same one: no shipped migration
