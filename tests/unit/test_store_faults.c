@@ -57,6 +57,47 @@ TEST(readers_outside_see_what_is_committed)
 	store_close(s);
 }
 
+TEST(views_with_contexts)
+{
+	struct store_edge e = {.job = 1, .attempt = 1, .at_us = T0, .to = JOB_OPEN, .by_uid = 7};
+	struct store *s;
+	struct job *j;
+
+	dir_new();
+	s = store_must_open();
+	need(store_begin(s, "t") == 0);
+	j = job_like("default", 7, JOB_CLOSED);
+	j->kind = JOB_KIND_SCOPE;
+	put(s, j);
+	need(store_history_add(s, &e) == 0);
+	e.from = JOB_OPEN;
+	e.to = JOB_CLOSED;
+	need(store_history_add(s, &e) == 0);
+	/* The last that was told of a job which nobody knows the end of; of another nothing was. */
+	j = job_like("default", 7, JOB_INTERRUPTED);
+	j->has_percent = true;
+	j->percent = 12.5;
+	need(job_set(&j->progress_text, "row 1000 of 8000") == 0);
+	j->progress_us = T0 + 123456;
+	put(s, j);
+	put(s, job_like("default", 7, JOB_INTERRUPTED));
+	j = job_like("default", 7, JOB_INTERRUPTED);
+	need(job_set(&j->resolution_as, "failed") == 0);
+	put(s, j);
+	need(store_commit(s) == 0);
+	is_str(outside_text("SELECT group_concat(coalesce(from_state, '-') || '>' || to_state)"
+			    " FROM job_history"),
+	       "->open,open>closed");
+	is_str(outside_text("SELECT group_concat(id) FROM half_processed"), "2,3");
+	is_str(outside_text("SELECT progress_percent || ' ' || progress_text || ' ' || progress_at"
+			    " FROM half_processed WHERE id = 2"),
+	       "12.5 row 1000 of 8000 2023-11-14T22:13:20.123456Z");
+	is_int(outside_int("SELECT (progress_percent IS NULL) + (progress_text IS NULL) +"
+			   " (progress_at IS NULL) FROM half_processed WHERE id = 3"),
+	       3);
+	store_close(s);
+}
+
 TEST(names_in_the_views_are_those_of_the_program)
 {
 	char sql[100];
