@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """What a job gets, and what nobody else gets to see of it."""
+import base64
 import json
 import os
 import stat
@@ -33,7 +34,8 @@ def environment(**params):
 def own(j):
     """The variables that every job has."""
     e = {"CTX_ID": str(j["id"]), "CTX_ATTEMPT": "1", "CTX_CLASS": j["class"], "CTX_DEADLINE": j["deadline_at"],
-         "CTXD_SOCKET": d.sock}
+         "CTXD_SOCKET": d.sock, "CTX_VALUES": "{}", "TRACEPARENT": j["traceparent"],
+         "NOTIFY_SOCKET": os.path.join(d.run, "jobs", f"{j['id']}.1", "notify")}
     if j["name"]:
         e["CTX_NAME"] = j["name"]
     return e
@@ -73,9 +75,80 @@ def _():
 def _():
     foreign = {k: "wrong" for k in ("CTX_ID", "CTX_ATTEMPT", "CTX_NAME", "CTX_CLASS", "CTX_KEY", "CTX_DEADLINE",
                                     "CTX_DEADLINE_EPOCH", "CTXD_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES",
-                                    "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")}
-    j, env = environment(env={**foreign, "PATH": PATH, "CTX_OTHER": "mine", "CTXD_SOCKET2": "mine"})
-    check(env, j, PATH=PATH, CTX_OTHER="mine", CTXD_SOCKET2="mine")
+                                    "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "CTX_PARENT", "CTX_VALUES", "CTX_VALUE_X",
+                                    "CTX_VALUE_", "TRACEPARENT", "TRACESTATE", "BAGGAGE")}
+    mine = {"CTX_OTHER": "mine", "CTXD_SOCKET2": "mine", "CTX_VALUE": "mine", "TRACEPARENT_": "mine", "traceparent": "mine"}
+    j, env = environment(env={**foreign, **mine, "PATH": PATH})
+    check(env, j, PATH=PATH, **mine)
+
+
+@case("values: together as JSON, and each by itself under a name that a shell can say")
+def _():
+    values = {"tenant": "acme", "_": "", "a.b-C": "x=y", "odd": "\"\\\t\n\x01\u00fc\U0001f600 $HOME", "LAST": "z" * 4000}
+    j, env = environment(values=values, env={"PATH": PATH, "CTX_VALUE_TENANT": "wrong", "CTX_VALUE_OTHER": "wrong"})
+    is_(j["values"], values)
+    is_(json.loads(env.pop("CTX_VALUES")), values)
+    check({**env, "CTX_VALUES": "{}"}, j, PATH=PATH, CTX_VALUE_TENANT="acme", CTX_VALUE__="", CTX_VALUE_A_B_C="x=y",
+          CTX_VALUE_ODD=values["odd"], CTX_VALUE_LAST=values["LAST"])
+    _, out = show(sh="echo $CTX_VALUE_TENANT", values={"tenant": "acme"})
+    is_(out, b"acme\n")
+
+
+@case("the trace: the requester's, with a span of the job's own below it; what comes with it")
+def _():
+    theirs = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    wrong = {"PATH": PATH, "TRACEPARENT": theirs.replace("4bf9", "ffff"), "TRACESTATE": "wrong=1", "BAGGAGE": "wrong=1"}
+    j, env = environment(env=wrong, traceparent=theirs, tracestate="vendor=1,other=2", baggage="user=42")
+    own_span = env["TRACEPARENT"].split("-")[2]
+    is_(env["TRACEPARENT"], f"00-4bf92f3577b34da6a3ce929d0e0e4736-{own_span}-01")
+    is_((j["span_id"], j["parent_span_id"]), (own_span, "00f067aa0ba902b7"))
+    ok(own_span != "00f067aa0ba902b7", "a span of its own")
+    check(env, j, PATH=PATH, TRACESTATE="vendor=1,other=2", BAGGAGE="user=42")
+    j, env = environment(env=wrong)
+    like(env["TRACEPARENT"], r"\A00-[0-9a-f]{32}-[0-9a-f]{16}-03\Z", "a new one")
+    unlike(env["TRACEPARENT"], "92f3577b34da6a3ce929d0e0e4736")
+    check(env, j, PATH=PATH)
+    child, env = environment(parent=j["id"], env=wrong)
+    is_(env["TRACEPARENT"].split("-")[1], j["traceparent"].split("-")[1], "inherited")
+    ok(env["TRACEPARENT"] != j["traceparent"], "a span of its own")
+
+
+@case("the key is told, unless it was made for one call")
+def _():
+    j, env = environment(key="nightly 7")
+    check(env, j, PATH=PATH, CTX_KEY="nightly 7")
+    j, env = environment(key="~0123456789abcdef")
+    is_(j["key"], None)
+    check(env, j, PATH=PATH)
+
+
+@case("WATCHDOG_USEC with a watchdog, and nobody else's")
+def _():
+    j, env = environment(watchdog_usec=3600 * S, env={"PATH": PATH, "WATCHDOG_USEC": "1", "WATCHDOG_PID": "1"})
+    check(env, j, PATH=PATH, WATCHDOG_USEC=str(3600 * S))
+
+
+@case("standard input that was spooled is the job's; without it the job does not run")
+def _():
+    data = os.urandom(70000)
+    with d.connect() as v:
+        spool = v.call("Spool", data=base64.b64encode(data).decode())["spool"]
+        j = d.wait_end(v.call("Submit", argv=["cat"], stdin=spool)["job"]["id"])
+    is_((j["state"], j["stdin_bytes"]), ("succeeded", len(data)))
+    ok(d.output(j["id"]) == data, "what came out is what went in")
+    e = ApiDaemon(conf="[limits]\nrunning = 1\n")
+    first = e.submit("sleep", "1000")["id"]
+    with e.connect() as v:
+        spool = v.call("Spool", data="bGlu")["spool"]
+        j = v.call("Submit", argv=["cat"], stdin=spool)["job"]
+    is_(j["state"], "queued")
+    os.unlink(os.path.join(e.state, "stdin", str(j["id"] // 1000), str(j["id"])))
+    e.cancel(first)
+    j = e.wait_end(j["id"])
+    is_((j["state"], j["cause_code"]), ("failed", "exec"))
+    like(j["cause"], "standard input cannot be opened: No such file")
+    is_(e.output(j["id"]), b"")
+    e.cleanup()
 
 
 @case("nothing of ctxd's own environment")
@@ -124,7 +197,7 @@ def _():
         j = d.wait_end(int(r.out))
         got = dict(e.partition("=")[::2] for e in d.output(j["id"]).decode().split("\0")[:-1])
         for k in list(got):
-            if k.startswith("CTX"):
+            if k.startswith("CTX") or k in ("TRACEPARENT", "NOTIFY_SOCKET"):
                 del got[k]
         return got, r.err
 
