@@ -50,7 +50,8 @@ context_value_check(const char *pair, struct ctx_err *e)
 			name ? text_escape(name, shown, sizeof(shown)) : "?", CONTEXT_NAME_MAX);
 	}
 	if (pair[n] != '=')
-		return ctx_err_set(e, 0, -EINVAL, "%s has no value", pair);
+		return ctx_err_set(e, 0, -EINVAL, "the value %s has no text: NAME=VALUE is needed",
+				   pair);
 	if (!text_utf8_valid(pair + n + 1, strlen(pair + n + 1), &bad_at))
 		return ctx_err_set(e, 0, -EINVAL, "the value %.*s is not UTF-8 at byte %zu", (int)n,
 				   pair, bad_at);
