@@ -241,7 +241,8 @@ submit_op_new(struct call *c)
 
 /* ---- the method */
 
-/* Be told of the end of JOB, and tie it to the connection if that was asked. */
+/* Be told of the end of JOB, and tie it to the connection if that was asked. A job that was there
+ * already and belongs to no connection does not begin to belong to one. */
 static int
 follow_job(struct call *c, const struct submit_args *a, struct submit_op *s, const struct job *job)
 {
@@ -250,9 +251,10 @@ follow_job(struct call *c, const struct submit_args *a, struct submit_op *s, con
 	s->id = s->watch.job = job->id;
 	if (job_state_ended(job->state))
 		return 0;
-	if (a->bound)
+	if (a->bound && job->bound) {
 		r = ties_add(c->api, job->id);
-	s->tied = a->bound && r == 0;
+		s->tied = r == 0;
+	}
 	return r < 0 ? r : engine_watch_add(c->engine, &s->watch);
 }
 
