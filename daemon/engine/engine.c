@@ -5,11 +5,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "engine/impl.h"
+
+enum { LOG_VALUES = 512 }; /* bytes of values in a line of the log */
 
 static void
 before_commit(void *arg)
@@ -218,11 +221,32 @@ engine_defer(struct engine *g, struct effect *fx)
 	txn_defer_reply(g->txn, fx);
 }
 
+/* The values of J as fields, at most LOG_VALUES bytes of them: what does not fit is left out, and
+ * said to be. An allocation that fails leaves them out too. */
+static void
+log_values(const struct job *j, struct buf *b)
+{
+	size_t whole = 0;
+
+	buf_init(b, LOG_VALUES);
+	for (const char *s = strv_first(&j->values); s; s = strv_next(&j->values, s)) {
+		size_t n = strcspn(s, "=");
+
+		(void)buf_printf(b, " value.%.*s=\"", (int)n, s);
+		(void)text_escape_buf(b, s + n + 1, strlen(s + n + 1));
+		if (buf_putc(b, '"') < 0)
+			break;
+		whole = b->end;
+	}
+	b->end = whole;
+}
+
 /* One line per edge. User text is escaped. */
 void
 engine_log_edge(const struct job *j, const char *what)
 {
-	char name[160] = "", cause[256] = "", end[48] = "";
+	char name[160] = "", cause[256] = "", end[48] = "", trace[TRACE_ID_TEXT];
+	_cleanup_(buf_done) struct buf values = {0};
 
 	if (!log_enabled(LOG_LVL_INFO))
 		return;
@@ -234,7 +258,10 @@ engine_log_edge(const struct job *j, const char *what)
 		(void)snprintf(end, sizeof(end), " signal=%d", j->signal);
 	else if (job_state_ended(j->state) && j->has_exit_code)
 		(void)snprintf(end, sizeof(end), " exit=%d", j->exit_code);
-	log_info("job=%" PRIu64 " %s attempt=%u class=%s uid=%u%s%s%s%s%s%s%s", j->id, what,
-		 j->attempt, j->class_name, j->uid, end, j->name ? " name=\"" : "", name,
-		 j->name ? "\"" : "", *cause ? " cause=\"" : "", cause, *cause ? "\"" : "");
+	log_values(j, &values);
+	log_info("job=%" PRIu64 " %s attempt=%u class=%s uid=%u%s%s%s%s%s%s%s trace=%s%.*s%s",
+		 j->id, what, j->attempt, j->class_name, j->uid, end, j->name ? " name=\"" : "",
+		 name, j->name ? "\"" : "", *cause ? " cause=\"" : "", cause, *cause ? "\"" : "",
+		 trace_id_format(j->trace.trace_id, trace), (int)buf_len(&values),
+		 buf_head(&values), values.failed ? " ..." : "");
 }
