@@ -185,6 +185,9 @@ on_extend(struct monitor *m, const struct frame_extend *x)
 {
 	if (x->deadline_ns <= 0)
 		return -EPROTO;
+	/* The job has moved it further, and ctxd had not heard of that: it will take it over. */
+	if (m->result.flags & RESULT_SELF_EXTENDED && x->deadline_ns < m->deadline_ns)
+		return 0;
 	action_step(m, E_EXTEND, &(struct detail){.deadline_ns = x->deadline_ns});
 	return 0;
 }
