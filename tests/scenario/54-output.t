@@ -130,6 +130,81 @@ def _():
     is_(d.output(id), read_file(path))
 
 
+# Kept apart --------------------------------------------------------------------------------------------------------------
+
+
+def err_path(id):
+    return d.output_path(id)[:-3] + "err"
+
+
+def both(*argv, **params):
+    """(id, output, errors) of a job that keeps its streams apart and succeeds."""
+    id = done(*argv, split_output=True, **params)
+    return id, d.output(id), d.output(id, stream="stderr")
+
+
+@case("split: each stream in a file of its own, every byte of it; sizes told while it runs and after")
+def _():
+    gate = fifo(d, "split")
+    id = d.submit(sh=f"echo out; echo err one >&2; read x <{gate}; echo err two >&2", split_output=True)["id"]
+    wait_until(lambda: d.output(id, stream="stderr") == b"err one\n", "the first line")
+    j = wait_until(lambda: (lambda j: j if j["output"]["bytes"] else None)(d.job(id)), "its output")
+    is_((j["output"], j["stderr"]), ({"bytes": 4, "dropped": 0}, {"bytes": 8, "dropped": 0}))
+    f = Follower(id, stream="stderr")
+    g = Follower(id)
+    f.until(b"err one\n")
+    go(gate)
+    is_(f.to_end().data, b"err one\nerr two\n")
+    is_(g.to_end().data, b"out\n")
+    j = d.job(id)
+    is_((j["state"], j["output"], j["stderr"]), ("succeeded", {"bytes": 4, "dropped": 0}, {"bytes": 16, "dropped": 0}))
+    is_(d.output(id, stream="stderr", tail=1), b"err two\n")
+    st = os.stat(err_path(id))
+    is_((stat.S_IMODE(st.st_mode), st.st_uid), (0o640, os.getuid()))
+    data = bytes(range(256)) * 300
+    path = os.path.join(d.dir, "data")
+    write_file(path, data)
+    is_(both(sh=f"cat {path} >&2")[1:], (b"", data))
+    is_(both("cat", path)[1:], (data, b""))
+
+
+@case("split: nothing of one stream is found in the other, nor in another job's, empty files used again or not")
+def _():
+    seen = []
+    for n in range(6):
+        done("true")
+        seen += [(both(sh=f"echo {n} >&2"), b"", b"%d\n" % n), (both(sh=f"echo {n}"), b"%d\n" % n, b""), (both("true"), b"", b"")]
+        id = done(sh=f"echo {n}; echo {n} >&2")
+        seen.append(((id, d.output(id), b""), b"%d\n" % n * 2, b""))
+    for (id, out, err), want_out, want_err in seen:
+        is_((out, err), (want_out, want_err), f"job {id}")
+        is_(d.output(id), want_out, f"job {id}, later")
+        if want_err:
+            is_(d.output(id, stream="stderr"), want_err, f"job {id}, later")
+
+
+@case("split: without it there is no such stream")
+def _():
+    id = done("true")
+    is_(d.job(id)["stderr"], None)
+    is_(refused(d.output, "InvalidArgument", id, stream="stderr")["field"], "stream")
+    ok(not os.path.exists(err_path(id)))
+
+
+@case("split: the cap holds for each stream by itself")
+def _():
+    configure(cap="64K")
+    lines = 150000
+    id, out, err = both("python3", "-c", f"import sys\nprint('out')\nfor i in range({lines}): sys.stderr.write('%015d\\n' % i)")
+    configure()
+    j = d.job(id)
+    is_((out, j["output"]["dropped"]), (b"out\n", 0))
+    is_(j["stderr"]["bytes"], lines * LINE)
+    ok(j["stderr"]["dropped"] > 0, f"{j['stderr']}")
+    is_(len(err), lines * LINE - j["stderr"]["dropped"])
+    is_((err[:HEAD], err[-HEAD:]), (numbered(0, lines - 1)[:HEAD], numbered(0, lines - 1)[-HEAD:]))
+
+
 # Reading -----------------------------------------------------------------------------------------------------------------
 
 
@@ -398,19 +473,22 @@ def _():
 @case("retention: old output goes, then the record; what is not old, or not resolved, stays")
 def _():
     old, older, new = printed(b"old\n"), printed(b"older\n"), printed(b"new\n")
+    apart = both(sh="echo out; echo err >&2")[0]
     lost = d.submit("sh", "-c", "echo lost; sleep 1000")["id"]
     wait_until(lambda: d.output(lost), "its line")
     os.kill(d.monitor_pid(lost), signal.SIGKILL)
     is_(d.wait_end(lost)["state"], "interrupted")
     d.stop()
     db = sqlite3.connect(d.db)
-    for id, days in ((old, 8), (older, 31), (lost, 400)):
+    for id, days in ((old, 8), (apart, 8), (older, 31), (lost, 400)):
         db.execute(f"UPDATE job SET ended = ended - {days * 86400 * S} WHERE id = {id}")
     db.commit()
     db.close()
     d.start()
     wait_until(lambda: not os.path.exists(d.output_path(older)), "the output to go")
-    wait_until(lambda: not os.path.exists(d.output_path(old)), "the output to go")
+    for path in (d.output_path(old), d.output_path(apart), err_path(apart)):
+        wait_until(lambda: not os.path.exists(path), "the output to go")
+    is_(d.output(apart, stream="stderr"), b"")
     refused(d.job, "NoSuchJob", older)
     is_(d.job(old)["state"], "succeeded")
     is_(d.output(old), b"")
