@@ -43,9 +43,13 @@ static const struct options_spec spec = {
 	"[OPTIONS] ID... | --all-matching FILTER...",
 	"Cancel jobs: one that is queued never starts; every process of one that runs gets the "
 	"stop signal\n"
-	"and, after the grace, SIGKILL. The first cause counts; cancelling again is harmless, and "
-	"so is\n"
-	"cancelling what has ended (that is said on stderr). --json prints an array of the jobs.",
+	"and, after the grace, SIGKILL. All that is attached below it is cancelled with it, "
+	"whatever is\n"
+	"detached is not; a scope is cancelled likewise. The first cause counts; cancelling again "
+	"is\n"
+	"harmless, and so is cancelling what has ended (that is said on stderr). --json prints an "
+	"array of\n"
+	"the jobs.",
 	"  ctxctl cancel 42 --cause 'wrong host'\n"
 	"  ctxctl cancel --all-matching --class nightly --wait",
 	defs,
@@ -117,19 +121,11 @@ receive_ids(struct cancel *x)
 static int
 find_matching(struct cancel *x)
 {
-	const struct filter *f = &x->o->filter;
 	json_t *params = NULL;
-	int r = filter_params(x->cli, f, filter_live, &params);
+	int r = filter_params_paged(x->cli, &x->o->filter, filter_live, &params);
 
 	if (r)
 		return r;
-	if ((f->limit.given &&
-	     json_object_set_new(params, "limit", json_integer(f->limit.v)) < 0) ||
-	    (f->after.given &&
-	     json_object_set_new(params, "after", json_integer(f->after.v)) < 0)) {
-		json_decref(params);
-		return conn_no_memory(x->cli);
-	}
 	r = conn_send(x->cli, x->c, "ListSummaries", params, CTXD_CALL_MORE);
 	if (r == 0)
 		r = receive_ids(x);
@@ -152,7 +148,7 @@ canceled(struct cancel *x, const json_t *job)
 	if (!view_ended(&v))
 		x->live[x->n_live++] = v.id;
 	else if (v.ended < x->begun)
-		out_error("job %" PRIu64 " had already ended: %s", v.id, v.state);
+		out_error("%s %" PRIu64 " had already ended: %s", v.noun, v.id, v.state);
 	if (!x->cli->json)
 		return;
 	out_puts(x->any ? ",\n" : "\n");
@@ -248,9 +244,7 @@ check(const struct cli *cli, const struct options *o, int argc)
 		return options_wrong(
 			cli,
 			"--all-matching needs something to match; every job: --all-matching --all");
-	if (o->filter.limit.given && o->filter.limit.v == 0)
-		return options_wrong(cli, "--limit: 0 is no limit");
-	return 0;
+	return filter_check(cli, &o->filter);
 }
 
 static int

@@ -33,8 +33,8 @@ static const struct options_def defs[] = {
 };
 static const struct options_spec spec = {
 	"[OPTIONS]",
-	"List jobs, a line each: those that have not ended, and the last 20 that have. --all, "
-	"--state,\n"
+	"List jobs and scopes, a line each: those that have not ended, and the last 20 that have. "
+	"--all, --state,\n"
 	"--half-processed, --since, --limit and --after list all that match, the oldest first. AGE "
 	"is the\n"
 	"time since the start (or since the submission), LEFT the time to the deadline. --json "
@@ -42,6 +42,7 @@ static const struct options_spec spec = {
 	"array of everything known of the jobs.",
 	"  ctxctl list\n"
 	"  ctxctl list --state failed,deadline_exceeded --since 1d\n"
+	"  ctxctl list --all --value request=8f31 --value tenant=blue\n"
 	"  ctxctl list --all --limit 100 --after 4200      (a page)",
 	defs,
 	ARRAY_SIZE(defs),
@@ -65,35 +66,13 @@ struct list {
 	size_t held;   /* of `ended` not yet printed */
 };
 
-static enum out_style
-state_style(const char *state)
-{
-	static const struct {
-		const char *state;
-		enum out_style style;
-	} table[] = {
-		{"running", OUT_GREEN}, {"stopping", OUT_YELLOW},       {"failed", OUT_RED},
-		{"canceled", OUT_DIM},  {"deadline_exceeded", OUT_RED}, {"interrupted", OUT_YELLOW},
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
-		if (strcmp(state, table[i].state) == 0)
-			return table[i].style;
-	return OUT_PLAIN;
-}
-
 static void
 cell_left(struct list *l, const struct view *v)
 {
 	char span[OUT_SPAN];
-	int64_t left = v->deadline - l->now;
+	bool overdue = v->deadline && v->deadline <= l->now;
 
-	if (!v->deadline || view_ended(v))
-		table_cell(&l->table, OUT_PLAIN, NULL);
-	else if (left <= 0)
-		table_cell(&l->table, OUT_YELLOW, "overdue");
-	else
-		table_cell(&l->table, OUT_PLAIN, out_span(left, span));
+	table_cell(&l->table, overdue ? OUT_YELLOW : OUT_PLAIN, view_left(v, l->now, span));
 }
 
 static void
@@ -128,7 +107,7 @@ row(struct list *l, const struct view *v)
 	int64_t since = v->started ? v->started : v->submitted;
 
 	table_cellf(&l->table, OUT_PLAIN, "%" PRIu64, v->id);
-	table_cell(&l->table, state_style(v->state), v->state);
+	table_cell(&l->table, view_style(v), v->state);
 	table_cell(&l->table, OUT_PLAIN, v->class_name);
 	table_cell(&l->table, OUT_PLAIN, v->name);
 	cell_user(l, v);
@@ -136,7 +115,7 @@ row(struct list *l, const struct view *v)
 		   since && since <= l->now ? out_span(l->now - since, span) : NULL);
 	cell_left(l, v);
 	cell_exit(l, v);
-	table_cell(&l->table, OUT_PLAIN, v->command);
+	table_cell(&l->table, OUT_PLAIN, v->is_scope ? "(scope)" : v->command);
 }
 
 static void
@@ -222,6 +201,7 @@ receive_jobs(struct list *l, bool *ret_continues)
 /* A page of summaries: without a tree of it, which would take most of the time. */
 enum {
 	R_ID,
+	R_KIND,
 	R_STATE,
 	R_CLASS,
 	R_NAME,
@@ -239,6 +219,7 @@ enum {
 
 static const char *const members[R_N] = {
 	[R_ID] = "id",
+	[R_KIND] = "kind",
 	[R_STATE] = "state",
 	[R_CLASS] = "class",
 	[R_NAME] = "name",
@@ -266,6 +247,7 @@ on_row(const struct ctxd_cell *c, void *arg)
 	struct list *l = arg;
 	struct view v = {
 		.id = c[R_ID].number > 0 ? (uint64_t)c[R_ID].number : 0,
+		.is_scope = strcmp(c[R_KIND].text, "scope") == 0,
 		.state = c[R_STATE].text,
 		.class_name = cell_string(&c[R_CLASS]),
 		.name = cell_string(&c[R_NAME]),
@@ -342,18 +324,9 @@ static int
 send_pages(struct list *l, const struct filter *f, bool usual)
 {
 	json_t *params = NULL;
-	int r = filter_params(l->cli, f, usual ? filter_live : NULL, &params);
+	int r = filter_params_paged(l->cli, f, usual ? filter_live : NULL, &params);
 
-	if (r)
-		return r;
-	if ((f->limit.given &&
-	     json_object_set_new(params, "limit", json_integer(f->limit.v)) < 0) ||
-	    (f->after.given &&
-	     json_object_set_new(params, "after", json_integer(f->after.v)) < 0)) {
-		json_decref(params);
-		return conn_no_memory(l->cli);
-	}
-	return conn_send(l->cli, l->c, method(l), params, CTXD_CALL_MORE);
+	return r ? r : conn_send(l->cli, l->c, method(l), params, CTXD_CALL_MORE);
 }
 
 static int
@@ -390,9 +363,7 @@ cmd_list(struct cli *cli, int argc, char **argv)
 		r = options_exit(cli, r);
 	else if (argc > 0)
 		r = options_wrong(cli, "no words are expected; for one job: `ctxctl status ID`");
-	else if (o.filter.limit.given && o.filter.limit.v == 0)
-		r = options_wrong(cli, "--limit: 0 is no limit");
-	else
+	else if ((r = filter_check(cli, &o.filter)) == 0)
 		r = list(&l, &o.filter);
 	table_done(&l.table);
 	json_decref(l.ended);

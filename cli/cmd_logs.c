@@ -1,6 +1,4 @@
 /* cmd_logs.c - the output of a job, as the bytes it wrote. */
-#include <inttypes.h>
-
 #include "base/mem.h"
 #include "cli/cli.h"
 #include "cli/conn.h"
@@ -18,14 +16,17 @@ static const struct options_def defs[] = {
 	 offsetof(struct options, follow)},
 	{"tail", 0, "N", "begin with the last N lines", OPTIONS_COUNT,
 	 offsetof(struct options, tail)},
-	{"stderr", 0, NULL, "the job's stderr, where it is kept apart", OPTIONS_FLAG,
-	 offsetof(struct options, err)},
+	{"stderr", 0, NULL, "the job's stderr, where it is kept apart (--split-output)",
+	 OPTIONS_FLAG, offsetof(struct options, err)},
 };
 static const struct options_spec spec = {
 	"[OPTIONS] ID",
 	"Print the output of a job as it is, byte for byte; stdout and stderr of a job are one "
-	"stream. What\n"
-	"a size limit has removed is said on stderr. --json: a line a piece, the data in base64.",
+	"stream,\n"
+	"unless it was submitted with --split-output. -f ends with the job, and survives a restart "
+	"of ctxd.\n"
+	"What a size limit has removed is said on stderr. --json: a line a piece, the data in "
+	"base64.",
 	"  ctxctl logs 42 | less -R\n"
 	"  ctxctl logs -f --tail 10 42",
 	defs,
@@ -60,9 +61,6 @@ cmd_logs(struct cli *cli, int argc, char **argv)
 	};
 	if (follow(&f))
 		return f.exit;
-	if (f.dropped)
-		out_error("job %" PRIu64 ": %" PRIu64
-			  " bytes are not there: they were beyond the limit of its output",
-			  id, f.dropped);
+	follow_say_dropped(&f);
 	return EXITCODE_OK;
 }

@@ -20,7 +20,8 @@ static const struct options_spec spec = {
 	"[ID...]",
 	"Without ids: the daemon, how many jobs it has in which state, and its health. With ids: "
 	"everything\n"
-	"known of each job; what is unset is left out. --json: Stats, or the job (of several: an "
+	"known of each job or scope; what is unset is left out. --json: Stats, or the job (of "
+	"several: an\n"
 	"array).",
 	"  ctxctl status\n"
 	"  ctxctl status 42",
@@ -145,13 +146,14 @@ print_time(const char *label, int64_t at)
 static void
 print_who(const struct view *v)
 {
-	const char *cwd = string(v->json, "cwd");
+	const char *cwd = v->is_scope ? NULL : string(v->json, "cwd");
 
 	field("user:", "%s%suid %" PRId64 ", gid %" PRId64 "%s", v->user ? v->user : "",
 	      v->user ? " (" : "", v->uid, integer(v->json, "gid"), v->user ? ")" : "");
 	if (cwd)
 		field("directory:", "%s", cwd);
-	field("umask:", "%04" PRIo64, (uint64_t)integer(v->json, "umask"));
+	if (!v->is_scope)
+		field("umask:", "%04" PRIo64, (uint64_t)integer(v->json, "umask"));
 }
 
 static void
@@ -182,8 +184,9 @@ print_deadline(const struct view *v)
 		field("timeout:", "%s (rule %s%s)",
 		      dur_format(dur_usec(v->timeout), span, sizeof(span)), v->rule ? v->rule : "?",
 		      asked);
-	field("stop:", "%s, then KILL after %s", signal ? signal : "?",
-	      dur_format(dur_usec(integer(v->json, "grace_usec")), span, sizeof(span)));
+	if (!v->is_scope)
+		field("stop:", "%s, then KILL after %s", signal ? signal : "?",
+		      dur_format(dur_usec(integer(v->json, "grace_usec")), span, sizeof(span)));
 }
 
 static void
@@ -228,17 +231,26 @@ print_end(const struct view *v)
 }
 
 static void
+print_output(const char *label, const json_t *output)
+{
+	char a[OUT_SPAN], b[OUT_SPAN];
+
+	if (integer(output, "dropped") > 0)
+		field(label, "%s, %s dropped", out_bytes(integer(output, "bytes"), a),
+		      out_bytes(integer(output, "dropped"), b));
+	else if (json_is_object(output))
+		field(label, "%s", out_bytes(integer(output, "bytes"), a));
+}
+
+static void
 print_resources(const struct view *v)
 {
 	const json_t *output = json_object_get(v->json, "output"),
 		     *usage = json_object_get(v->json, "usage");
 	char a[OUT_SPAN], b[OUT_SPAN], c[OUT_SPAN];
 
-	if (integer(output, "dropped") > 0)
-		field("output:", "%s, %s dropped", out_bytes(integer(output, "bytes"), a),
-		      out_bytes(integer(output, "dropped"), b));
-	else if (output)
-		field("output:", "%s", out_bytes(integer(output, "bytes"), a));
+	print_output("output:", output);
+	print_output("stderr:", json_object_get(v->json, "stderr"));
 	if (json_is_object(usage))
 		field("usage:", "%s user, %s system, %s memory",
 		      out_span(integer(usage, "user_usec"), a),
@@ -246,33 +258,113 @@ print_resources(const struct view *v)
 		      out_bytes(integer(usage, "max_rss_bytes"), c));
 }
 
+/* What it was derived with, and what it carries. */
+static void
+print_context(const struct view *v)
+{
+	_cleanup_(buf_done) struct buf set = {0};
+	const json_t *names = json_object_get(v->json, "inherit");
+	json_t *values = json_object_get(v->json, "values"), *value;
+	const char *trace = string(v->json, "traceparent"), *name,
+		   *from = string(v->json, "parent_span_id");
+
+	for (size_t i = 0; i < json_array_size(names); i++)
+		(void)buf_printf(&set, "%s%s", i ? ", " : "",
+				 json_string_value(json_array_get(names, i)));
+	(void)buf_putc(&set, '\0');
+	if (v->parent)
+		field("parent:", "%" PRIu64 " (inherits %s)", v->parent,
+		      set.failed          ? "?"
+		      : buf_len(&set) > 1 ? buf_head(&set)
+					  : "nothing");
+	if (json_is_true(json_object_get(v->json, "bound")))
+		field("bound:", "to its client, with which it ends");
+	json_object_foreach (values, name, value)
+		field("value:", "%s=%s", name, json_string_value(value));
+	if (trace)
+		field("trace:", "%s%s%s", trace, from ? ", from span " : "", from ? from : "");
+	if (string(v->json, "tracestate"))
+		field("tracestate:", "%s", string(v->json, "tracestate"));
+	if (string(v->json, "baggage"))
+		field("baggage:", "%s", string(v->json, "baggage"));
+}
+
+static void
+print_progress(const struct view *v)
+{
+	const json_t *p = json_object_get(v->json, "progress"),
+		     *percent = json_object_get(p, "percent");
+	const char *text = string(p, "text"), *at = string(p, "at");
+	char number[32] = "";
+
+	if (json_is_number(percent))
+		(void)snprintf(number, sizeof(number), "%.6g%%", json_number_value(percent));
+	if (json_is_object(p))
+		field("progress:", "%s%s%s%s%s%s", number, *number && text ? ", " : "",
+		      text ? text : "", at ? " (" : "", at ? at : "", at ? ")" : "");
+	print_time("ready:", view_time(string(v->json, "ready_at")));
+}
+
+/* What it was asked to be watched for. */
+static void
+print_watch(const struct view *v)
+{
+	int64_t warn = integer(v->json, "warn_usec"), dog = integer(v->json, "watchdog_usec");
+	const char *sig = string(v->json, "warn_signal");
+	char span[CLOCK_TEXT];
+
+	if (warn)
+		field("warn:", "%s, %s before the deadline", sig ? sig : "?",
+		      dur_format(dur_usec(warn), span, sizeof(span)));
+	if (dog)
+		field("watchdog:", "%s without a sign of life",
+		      dur_format(dur_usec(dog), span, sizeof(span)));
+}
+
+static void
+print_command_parts(const struct view *v)
+{
+	const char *waiting = string(v->json, "waiting_for");
+	const json_t *in = json_object_get(v->json, "stdin_bytes");
+	char bytes[OUT_SPAN];
+
+	print_command(v);
+	if (json_is_integer(in))
+		field("stdin:", "%s", out_bytes(json_integer_value(in), bytes));
+	if (integer(v->json, "priority"))
+		field("priority:", "%" PRId64, integer(v->json, "priority"));
+	if (waiting)
+		field("waiting for:", "%s", waiting);
+}
+
 static void
 print_job(const struct view *v)
 {
-	const char *waiting = string(v->json, "waiting_for");
-
-	out_printf("job %" PRIu64 ": ", v->id);
+	out_printf("%s %" PRIu64 ": ", v->noun, v->id);
 	out_text(v->state);
 	out_puts("\n");
 	if (v->name)
 		field("name:", "%s", v->name);
 	if (v->key)
 		field("key:", "%s", v->key);
-	print_command(v);
+	if (!v->is_scope)
+		print_command_parts(v);
 	if (v->class_name)
 		field("class:", "%s", v->class_name);
-	if (integer(v->json, "priority"))
-		field("priority:", "%" PRId64, integer(v->json, "priority"));
 	print_who(v);
-	if (waiting)
-		field("waiting for:", "%s", waiting);
+	print_context(v);
 	print_times(v);
 	print_deadline(v);
-	field("attempt:", "%" PRId64, integer(v->json, "attempt"));
+	if (!v->is_scope) {
+		print_watch(v);
+		field("attempt:", "%" PRId64, integer(v->json, "attempt"));
+	}
 	if (integer(v->json, "pid"))
 		field("pid:", "%" PRId64, integer(v->json, "pid"));
+	print_progress(v);
 	print_end(v);
-	print_resources(v);
+	if (!v->is_scope)
+		print_resources(v);
 }
 
 struct jobs {

@@ -13,12 +13,20 @@
 
 struct options {
 	struct submission s;
-	bool wait;
+	bool wait, follow;
 };
 static const struct options_def defs[] = {
 	SUBMISSION_OPTIONS(struct options, s),
+	{"attach", 0, NULL, "end with the parent: it takes all of values,trace,deadline,cancel",
+	 OPTIONS_FLAG, offsetof(struct options, s.context.attach)},
+	{"detach", 0, NULL, "do not: only values,trace (this is the default)", OPTIONS_FLAG,
+	 offsetof(struct options, s.context.detach)},
 	{"wait", 'w', NULL, "wait for its end, and exit as it did; Ctrl-C only detaches",
 	 OPTIONS_FLAG, offsetof(struct options, wait)},
+	{"follow", 'f', NULL,
+	 "the same with its output here; the id is said on stderr; it reads\n"
+	 "on until its end, also when ctxd dies meanwhile",
+	 OPTIONS_FLAG, offsetof(struct options, follow)},
 };
 static const struct options_spec spec = {
 	"[OPTIONS] [--] COMMAND [ARGUMENT...]",
@@ -28,11 +36,15 @@ static const struct options_spec spec = {
 	"is\n"
 	"stopped, with all its processes, at its deadline. There is no shell unless --shell asks "
 	"for one.\n"
+	"Inside a job it derives from that job: it carries the same values and the same trace, and "
+	"outlives\n"
+	"it; --attach ends it with that job, --background takes nothing.\n"
 	"DUR: 90 (seconds), 90s, 10m, 1h30m, 2d, 250ms. TIME: 2026-11-21T03:00:00Z, @1795230000, "
 	"now+2h.",
 	"  ctxctl submit -t 2h -- tar czf /var/backups/home.tgz /home\n"
 	"  id=$(ctxctl submit -n deploy --shell 'make && make install')\n"
-	"  ctxctl submit -w -t 90s ./check || echo failed with $?",
+	"  ctxctl submit -w -t 90s ./check || echo failed with $?\n"
+	"  ctxctl submit -k order-4711 -v customer=81 -- ./invoice 4711   (again: the same job)",
 	defs,
 	ARRAY_SIZE(defs),
 	true,
@@ -52,10 +64,23 @@ print_id(const struct cli *cli, const struct view *v)
 	return r < 0 ? cli->as_job ? EXITCODE_OURS : EXITCODE_FAILED : 0;
 }
 
-/* Wait on the connection of the submission. With --json the one document is the job at its end, or,
- * when nobody waits that long, as it was accepted. */
+/* With --json the one document is the job at its end, or, when nobody waits that long, as it was
+ * accepted. With the output it is a last line. */
+static void
+print_end(const struct cli *cli, const struct options *o, const struct follow *f,
+	  const struct view *v)
+{
+	if (!cli->json)
+		return;
+	if (o->follow)
+		submission_print_end(f->jobs ? f->jobs[0] : NULL);
+	else
+		out_document(f->jobs && f->jobs[0] ? f->jobs[0] : v->json);
+}
+
+/* Wait on the connection of the submission. */
 static int
-wait_for(struct cli *cli, struct ctxd_client **c, const struct view *v)
+stay(struct cli *cli, const struct options *o, struct ctxd_client **c, const struct view *v)
 {
 	_cleanup_(follow_done) struct follow f = {
 		.cli = cli,
@@ -64,59 +89,59 @@ wait_for(struct cli *cli, struct ctxd_client **c, const struct view *v)
 		.end = true,
 		.signals = FOLLOW_DETACHES,
 		.bound = take_ptr(*c),
+		.output = o->follow,
+		.output_follows = true,
+		.output_json = cli->json,
+		.output_split = o->s.split_output,
 		.tail = -1,
+		.bar = true,
 	};
 	struct view end;
 	int r = follow(&f);
 
-	if (cli->json)
-		out_document(f.jobs && f.jobs[0] ? f.jobs[0] : v->json);
+	follow_say_dropped(&f);
+	print_end(cli, o, &f, v);
 	if (r)
 		return f.exit;
 	if (f.jobs && view_read(f.jobs[0], &end) == 0)
 		view_say_end(&end);
-	return follow_exit(&f);
+	return f.incomplete ? EXITCODE_OURS : follow_exit(&f);
 }
 
 static int
-submit(struct cli *cli, struct options *o, json_t *params)
+submit(struct cli *cli, struct options *o)
 {
 	_cleanup_(conn_closep) struct ctxd_client *c = NULL;
 	_cleanup_(conn_jsonp) json_t *reply = NULL;
-	struct ctxd_failure why;
+	bool stays = o->wait || o->follow;
 	struct view v;
-	int r = conn_open(cli, &c);
+	int r;
 
-	if (r) {
-		json_decref(params);
-		return r;
-	}
-	if (ctxd_send(c, "Submit", params, o->wait ? CTXD_CALL_MORE : 0, &why) < 0 ||
-	    ctxd_receive(c, &reply, NULL, &why) < 0)
-		return submission_fail(cli, &o->s, &why);
-	r = submission_accepted(cli, reply, &v);
+	o->s.more = stays;
+	r = submission_make(cli, &o->s, &c, &reply, &v);
 	if (r)
 		return r;
-	if (!cli->json)
+	if (o->follow)
+		out_say("job %" PRIu64, v.id);
+	else if (!cli->json)
 		r = print_id(cli, &v);
-	else if (!o->wait)
+	else if (!stays)
 		out_document(v.json);
-	submission_say(&v);
-	return r || !o->wait ? r : wait_for(cli, &c, &v);
+	submission_say(&v, reply);
+	return r || !stays ? r : stay(cli, o, &c, &v);
 }
 
 int
 cmd_submit(struct cli *cli, int argc, char **argv)
 {
 	struct options o = {.wait = false};
-	json_t *params = NULL;
 	int r = options_parse(cli, &spec, &o, &argc, &argv);
 
-	cli->as_job = o.wait;
+	cli->as_job = o.wait || o.follow;
 	if (r)
 		r = options_exit(cli, r);
-	else if ((r = submission_params(cli, &o.s, argc, argv, &params)) == 0)
-		r = submit(cli, &o, params);
+	else if ((r = submission_prepare(cli, &o.s, argc, argv)) == 0)
+		r = submit(cli, &o);
 	submission_done(&o.s);
 	return r;
 }

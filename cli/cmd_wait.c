@@ -115,6 +115,7 @@ wait_for(struct cli *cli, const struct options *o, const uint64_t *ids, size_t n
 		.timeout = o->timeout,
 		.on_end = on_end,
 		.tail = -1,
+		.bar = n == 1,
 	};
 	int r;
 

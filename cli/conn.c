@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "cli/cli.h"
 #include "cli/conn.h"
 #include "cli/exitcode.h"
@@ -28,6 +29,17 @@ say_invalid(const char *text)
 		{"tail", "--tail"},
 		{"stream", "--stderr"},
 		{"env", "--env"},
+		{"key", "--key"},
+		{"if_exists", "--if-exists"},
+		{"parent", "--parent"},
+		{"inherit", "--inherit"},
+		{"values", "--value"},
+		{"trace", "--trace"},
+		{"stdin", "--stdin"},
+		{"warn_usec", "--warn"},
+		{"warn_signal", "--warn"},
+		{"watchdog_usec", "--watchdog"},
+		{"since", "--since"},
 	};
 	size_t n = strcspn(text, ":");
 
@@ -108,6 +120,20 @@ conn_call(const struct cli *cli, struct ctxd_client *c, const char *method, json
 	int r = conn_send(cli, c, method, params, 0);
 
 	return r ? r : conn_receive(cli, c, ret, NULL);
+}
+
+void
+conn_say_notices(const json_t *reply)
+{
+	const json_t *notices = json_object_get(reply, "notices");
+
+	for (size_t i = 0; i < json_array_size(notices); i++) {
+		const char *s = json_string_value(json_array_get(notices, i));
+		char text[512];
+
+		if (s)
+			out_error("note: %s", text_escape(s, text, sizeof(text)));
+	}
 }
 
 json_t *

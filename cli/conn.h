@@ -40,6 +40,9 @@ int conn_no_memory(const struct cli *cli);
 /* A reply lacks what it must have. */
 int conn_strange(const struct cli *cli, const char *what);
 
+/* What REPLY has in `notices`, on stderr. */
+void conn_say_notices(const json_t *reply);
+
 json_t *conn_id(uint64_t id); /* { id } */
 
 #endif

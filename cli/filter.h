@@ -12,10 +12,11 @@ struct cli;
 
 struct filter {
 	struct options_list states; /* words of --state, each a list with commas */
-	const char *class_name, *name, *key, *user;
+	struct options_list values; /* NAME=VALUE */
+	const char *class_name, *name, *key, *trace, *user;
 	bool all, half_processed;
 	struct options_time since;
-	struct options_int limit, after;
+	struct options_int parent, limit, after;
 };
 
 /* Rows of a table of options; S is the struct, F its field of type struct filter. */
@@ -24,7 +25,7 @@ struct filter {
 	 0,                                                                                          \
 	 "STATE,...",                                                                                \
 	 "only jobs of these states: queued, running, stopping, succeeded,\n"                        \
-	 "failed, canceled, deadline_exceeded, interrupted",                                         \
+	 "failed, canceled, deadline_exceeded, interrupted, open, closed",                           \
 	 OPTIONS_LIST,                                                                               \
 	 offsetof(S, F.states)},                                                                     \
 		{"class",       'c',                                                                 \
@@ -32,6 +33,15 @@ struct filter {
 		 OPTIONS_CLASS, offsetof(S, F.class_name)},                                          \
 		{"name", 'n', "NAME", "only jobs of this name", OPTIONS_NAME, offsetof(S, F.name)},  \
 		{"key", 'k', "KEY", "only the job of this key", OPTIONS_STRING, offsetof(S, F.key)}, \
+		{"value",      0,                                                                    \
+		 "NAME=VALUE", "only those that carry this value (again for more: all of them)",     \
+		 OPTIONS_LIST, offsetof(S, F.values)},                                               \
+		{"trace",        0,                                                                  \
+		 "TRACE",        "only those of this trace: its id, or a traceparent",               \
+		 OPTIONS_STRING, offsetof(S, F.trace)},                                              \
+		{"parent",      0,                                                                   \
+		 "ID",          "only those derived from this one (below that: `ctxctl tree`)",      \
+		 OPTIONS_COUNT, offsetof(S, F.parent)},                                              \
 		{"user",         0,                                                                  \
 		 "USER",         "only jobs of this user (name or uid)",                             \
 		 OPTIONS_STRING, offsetof(S, F.user)},                                               \
@@ -57,6 +67,11 @@ void filter_done(struct filter *f);
  * if it has any, else these. 0 with *RET, or the exit code (said). */
 int filter_params(const struct cli *cli, const struct filter *f, const char *const *states,
 		  json_t **ret);
+/* The same, with them. */
+int filter_params_paged(const struct cli *cli, const struct filter *f, const char *const *states,
+			json_t **ret);
+/* What is wrong of F by itself. 0, or the exit code (said). */
+int filter_check(const struct cli *cli, const struct filter *f);
 
 extern const char *const filter_live[]; /* states of jobs that have not ended; NULL-ended */
 extern const char *const filter_ended[];

@@ -3,8 +3,9 @@
  * A channel is one connection with one call on it that brings replies until it is done. When a
  * channel is lost it is opened again, for at most RECONNECT_S seconds an outage, and its call is
  * made anew from where it was: the ends not yet known, the output from the offset reached. Channels
- * are apart because the connection of an attached job must stay open even when another one breaks:
- * closing it cancels the job. */
+ * are apart because the connection of a bound job must stay open even when another one breaks:
+ * closing it cancels the job. When it is the one that broke, ctxd gives us a few seconds to be
+ * back, so we try at once and then often. */
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -12,28 +13,26 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "cli/bar.h"
 #include "cli/cli.h"
 #include "cli/conn.h"
 #include "cli/exitcode.h"
 #include "cli/follow.h"
 #include "cli/out.h"
+#include "cli/sink.h"
 #include "cli/stop.h"
 #include "cli/view.h"
 
 enum {
 	RECONNECT_S = 10,
-	PAUSE_FIRST_MS = 20,
-	PAUSE_MAX_MS = 250,
-	PENDING_MAX =
-		1 << 20, /* bytes for the standard output, above which no more is taken from ctxd */
-	PIPE_PIECE = 4096, /* a pipe that is ready takes this many without blocking */
+	PAUSE_MS = 50,
+	HELD_S = 1, /* a connection that was open so long was no part of the outage before */
 	SLACK_MS =
 		1000, /* the daemon tells the end of a time limit; this is for one that is gone */
 	GONE = 3,     /* signals until we go */
@@ -43,23 +42,30 @@ struct channel {
 	struct ctxd_client *c; /* owned; NULL: not open */
 	bool used, done;
 	bool down; /* lost, and not yet heard of again */
-	struct mono retry, give_up;
-	int pause_ms;
+	struct mono opened, retry, give_up;
 };
+
+struct output {
+	struct channel ch;
+	struct sink own, *sink; /* lines of JSON of both go one way, so that they do not mix */
+	const char *stream;     /* NULL: stdout */
+	int64_t offset;         /* -1: nothing came yet */
+	bool shows;             /* on a terminal */
+};
+enum { OUT, ERR, OUTPUTS };
 
 struct loop {
 	struct follow *f;
-	struct channel end, output;
+	struct channel end;
+	struct output output[OUTPUTS];
 	struct stop stop;
+	struct bar bar;
 	bool connected; /* was reached once: from then on a loss is an outage */
 	int signals;    /* signalfd, or -1 */
 	int n_signals;
 	bool has_until;
 	struct mono until;
-	int64_t offset; /* of the output; -1: none came yet */
-	struct buf pending;
-	bool regular; /* the standard output is a file: it never blocks for long */
-	bool told;    /* of this outage */
+	bool told; /* of this outage */
 	bool timed_out;
 };
 
@@ -109,6 +115,7 @@ say_lost(struct loop *l)
 	if (l->told)
 		return;
 	l->told = true;
+	bar_wipe(&l->bar);
 	if (f->n == 1)
 		out_error("the connection to ctxd is lost; job %" PRIu64
 			  " goes on (`ctxctl wait %" PRIu64
@@ -119,13 +126,32 @@ say_lost(struct loop *l)
 			  RECONNECT_S);
 }
 
+static void
+channel_up(struct loop *l, struct channel *ch)
+{
+	ch->down = false;
+	l->told = l->end.down || l->output[OUT].ch.down || l->output[ERR].ch.down;
+}
+
+static void
+channel_heard(struct loop *l, struct channel *ch)
+{
+	if (ch->down && l->told && out_err_is_terminal()) {
+		bar_wipe(&l->bar);
+		out_error("ctxd is back");
+	}
+	channel_up(l, ch);
+}
+
 /* CH has failed for good. Output that is lost does not end the wait for the job. */
 static int
 channel_lost(struct loop *l, struct channel *ch, const struct ctxd_failure *f)
 {
-	int code = conn_fail(l->f->cli, f);
+	int code;
 
-	if (ch != &l->output || !l->end.used)
+	bar_wipe(&l->bar);
+	code = conn_fail(l->f->cli, f);
+	if (ch == &l->end || !l->end.used)
 		return give_up(l, code);
 	ch->done = true;
 	l->f->incomplete = true;
@@ -136,29 +162,23 @@ channel_lost(struct loop *l, struct channel *ch, const struct ctxd_failure *f)
 static int
 channel_failed(struct loop *l, struct channel *ch, const struct ctxd_failure *f)
 {
+	/* Nothing may have come over it, as of a job that is silent. */
+	if (ch->c && mono_diff(mono_now(), ch->opened).ns >= HELD_S * NSEC_PER_SEC)
+		channel_up(l, ch);
 	ch->c = ctxd_close(ch->c);
 	if (!is_outage(l, ch, f->code))
 		return channel_lost(l, ch, f);
 	if (!ch->down) {
 		say_lost(l);
 		ch->down = true;
-		ch->pause_ms = PAUSE_FIRST_MS;
+		ch->retry = mono_now();
 		ch->give_up = in_ms(RECONNECT_S * 1000);
-	} else if (passed(ch->give_up)) {
-		return channel_lost(l, ch, f);
+		return 0;
 	}
-	ch->retry = in_ms(ch->pause_ms);
-	ch->pause_ms = ch->pause_ms * 2 < PAUSE_MAX_MS ? ch->pause_ms * 2 : PAUSE_MAX_MS;
+	if (passed(ch->give_up))
+		return channel_lost(l, ch, f);
+	ch->retry = in_ms(PAUSE_MS);
 	return 0;
-}
-
-static void
-channel_heard(struct loop *l, struct channel *ch)
-{
-	if (ch->down && l->told && out_err_is_terminal())
-		out_error("ctxd is back");
-	ch->down = false;
-	l->told = l->end.down || l->output.down;
 }
 
 /* ---- calls */
@@ -192,15 +212,15 @@ wait_params(const struct loop *l)
 }
 
 static json_t *
-logs_params(const struct loop *l)
+logs_params(const struct loop *l, const struct output *o)
 {
 	const struct follow *f = l->f;
-	json_t *p = json_pack("{s:I, s:s*, s:b}", "id", (json_int_t)f->ids[0], "stream", f->stream,
+	json_t *p = json_pack("{s:I, s:s*, s:b}", "id", (json_int_t)f->ids[0], "stream", o->stream,
 			      "follow", f->output_follows);
 	int r = 0;
 
-	if (p && l->offset >= 0)
-		r = json_object_set_new(p, "offset", json_integer(l->offset));
+	if (p && o->offset >= 0)
+		r = json_object_set_new(p, "offset", json_integer(o->offset));
 	else if (p && f->tail >= 0)
 		r = json_object_set_new(p, "tail", json_integer(f->tail));
 	if (r < 0) {
@@ -210,27 +230,38 @@ logs_params(const struct loop *l)
 	return p;
 }
 
+/* Make the call of CH, which is open. 0; -1 with WHY; FOLLOW_E_GIVEN_UP. */
+static int
+channel_call(struct loop *l, struct channel *ch, struct ctxd_failure *why)
+{
+	struct follow *f = l->f;
+	bool is_end = ch == &l->end;
+	json_t *params;
+
+	if (is_end && f->reattach)
+		return f->reattach(f->cli, f->arg, ch->c, why);
+	params = is_end ? wait_params(l) : logs_params(l, container_of(ch, struct output, ch));
+	if (!params)
+		return give_up(l, conn_no_memory(f->cli));
+	return ctxd_send(ch->c, is_end ? "Wait" : "Logs", params, CTXD_CALL_MORE, why);
+}
+
 /* Open CH if need be, and make its call. */
 static int
 channel_start(struct loop *l, struct channel *ch)
 {
-	struct follow *f = l->f;
 	struct ctxd_failure why;
-	json_t *params = ch == &l->end ? wait_params(l) : logs_params(l);
 	int r = 0;
 
-	if (!params)
-		return give_up(l, conn_no_memory(f->cli));
-	if (!ch->c)
-		r = conn_try(f->cli, &ch->c, &why);
-	if (r < 0) {
-		json_decref(params);
-		return channel_failed(l, ch, &why);
+	if (!ch->c) {
+		r = conn_try(l->f->cli, &ch->c, &why);
+		ch->opened = mono_now();
 	}
-	l->connected = true;
-	if (ctxd_send(ch->c, ch == &l->end ? "Wait" : "Logs", params, CTXD_CALL_MORE, &why) < 0)
-		return channel_failed(l, ch, &why);
-	return 0;
+	if (r == 0) {
+		l->connected = true;
+		r = channel_call(l, ch, &why);
+	}
+	return r < 0 ? channel_failed(l, ch, &why) : r;
 }
 
 /* ---- replies */
@@ -248,9 +279,19 @@ job_seen(struct loop *l, json_t *job)
 			continue;
 		f->jobs[i] = json_incref(job);
 		f->n_ended++;
+		bar_wipe(&l->bar);
 		if (f->on_end)
 			f->on_end(f, &v);
 	}
+}
+
+/* Its record is gone, and the same call has made another one: that one ends with our connection. */
+static bool
+is_another(const struct loop *l, const json_t *job)
+{
+	struct view v;
+
+	return l->f->reattach && view_read(job, &v) == 0 && v.id != l->f->ids[0];
 }
 
 static int
@@ -260,6 +301,10 @@ end_reply(struct loop *l, const json_t *reply, bool continues)
 	json_t *job = json_object_get(reply, "job");
 	size_t before = l->f->n_ended;
 
+	if (job && is_another(l, job)) {
+		out_error("ctxd does not know job %" PRIu64 " any more", l->f->ids[0]);
+		return give_up(l, EXITCODE_OURS);
+	}
 	if (job)
 		job_seen(l, job);
 	for (size_t i = 0; i < json_array_size(jobs); i++)
@@ -278,36 +323,57 @@ end_reply(struct loop *l, const json_t *reply, bool continues)
 	return channel_start(l, &l->end); /* the next portion of ids */
 }
 
+/* A line of JSON; that of the second stream says so. */
 static int
-output_reply(struct loop *l, const json_t *reply, bool continues)
+put_json(struct output *o, json_t *reply)
+{
+	_free_ char *line = NULL;
+
+	if (o->stream && json_object_set_new(reply, "stream", json_string(o->stream)) < 0)
+		return -ENOMEM;
+	line = json_dumps(reply, JSON_COMPACT);
+	if (!line)
+		return -ENOMEM;
+	(void)buf_puts(&o->sink->pending, line);
+	return buf_putc(&o->sink->pending, '\n');
+}
+
+static int
+output_reply(struct loop *l, struct output *o, json_t *reply, bool continues)
 {
 	const json_t *data = json_object_get(reply, "data"),
 		     *offset = json_object_get(reply, "offset");
-	_free_ char *line = NULL;
+	int r;
 
 	if (!json_is_string(data) || !json_is_integer(offset))
 		return give_up(l, conn_strange(l->f->cli, "data"));
-	if (l->f->output_json) {
-		line = json_dumps(reply, JSON_COMPACT);
-		(void)buf_puts(&l->pending, line ? line : "");
-		(void)buf_putc(&l->pending, '\n');
-	} else if (text_base64_decode(json_string_value(data), json_string_length(data),
-				      &l->pending) == -EINVAL) {
-		return give_up(l, conn_strange(l->f->cli, "readable data"));
-	}
-	if (l->pending.failed || (l->f->output_json && !line))
-		return give_up(l, conn_no_memory(l->f->cli));
-	l->offset = json_integer_value(offset);
+	if (l->f->output_json)
+		r = put_json(o, reply);
+	else
+		r = text_base64_decode(json_string_value(data), json_string_length(data),
+				       &o->sink->pending);
+	if (r < 0)
+		return give_up(l, r == -EINVAL ? conn_strange(l->f->cli, "readable data")
+					       : conn_no_memory(l->f->cli));
+	o->offset = json_integer_value(offset);
 	l->f->dropped += (uint64_t)json_integer_value(json_object_get(reply, "dropped"));
-	l->output.done = !continues;
+	o->ch.done = !continues;
 	return 0;
+}
+
+/* No more can be taken of CH before some of it is written. What tells the end is always read: that
+ * a bound connection is lost must be seen at once. */
+static bool
+channel_full(const struct loop *l, struct channel *ch)
+{
+	return ch != &l->end && sink_full(container_of(ch, struct output, ch)->sink);
 }
 
 /* Take what CH has to say now. */
 static int
 channel_drain(struct loop *l, struct channel *ch)
 {
-	while (ch->c && !ch->done && buf_len(&l->pending) < PENDING_MAX) {
+	while (ch->c && !ch->done && !channel_full(l, ch)) {
 		_cleanup_(conn_jsonp) json_t *reply = NULL;
 		struct ctxd_failure why;
 		bool continues = false;
@@ -319,7 +385,8 @@ channel_drain(struct loop *l, struct channel *ch)
 			return channel_failed(l, ch, &why);
 		channel_heard(l, ch);
 		r = ch == &l->end ? end_reply(l, reply, continues)
-				  : output_reply(l, reply, continues);
+				  : output_reply(l, container_of(ch, struct output, ch), reply,
+						 continues);
 		if (r != 0 || l->timed_out)
 			return r;
 	}
@@ -340,11 +407,28 @@ channel_step(struct loop *l, struct channel *ch)
 
 /* ---- signals */
 
+/* As the signal would have done, were there no bar to be wiped. */
 static int
-signal_came(struct loop *l)
+die(struct loop *l, int sig)
+{
+	sigset_t set;
+
+	bar_done(&l->bar);
+	sigemptyset(&set);
+	sigaddset(&set, sig);
+	(void)raise(sig);
+	(void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+	return give_up(l, EXITCODE_SIGNAL + sig);
+}
+
+static int
+signal_came(struct loop *l, int sig)
 {
 	const struct follow *f = l->f;
 
+	if (f->signals == FOLLOW_DIES)
+		return die(l, sig);
+	bar_wipe(&l->bar);
 	l->n_signals++;
 	if (f->signals == FOLLOW_DETACHES || l->n_signals >= GONE) {
 		out_error("job %" PRIu64 "%s: ctxctl wait %" PRIu64, f->ids[0],
@@ -368,7 +452,7 @@ signals_read(struct loop *l)
 	int r = 0;
 
 	while (r == 0 && read(l->signals, &info, sizeof(info)) == (ssize_t)sizeof(info))
-		r = signal_came(l);
+		r = signal_came(l, (int)info.ssi_signo);
 	return r;
 }
 
@@ -380,7 +464,7 @@ signals_open(struct loop *l)
 	sigset_t set;
 
 	l->signals = -1;
-	if (l->f->signals == FOLLOW_DIES)
+	if (l->f->signals == FOLLOW_DIES && !l->bar.used)
 		return 0;
 	sigemptyset(&set);
 	for (size_t i = 0; i < ARRAY_SIZE(which); i++) {
@@ -397,26 +481,35 @@ signals_open(struct loop *l)
 	return give_up(l, EXITCODE_OURS);
 }
 
-/* ---- the standard output */
+/* ---- the outputs */
 
 static int
-output_write(struct loop *l)
+output_write(struct loop *l, struct output *o)
 {
-	size_t n = buf_len(&l->pending);
-	ssize_t w;
+	int r;
 
-	if (!l->regular && n > PIPE_PIECE)
-		n = PIPE_PIECE;
-	w = write(STDOUT_FILENO, buf_head(&l->pending), n);
-	if (w >= 0) {
-		buf_consume(&l->pending, (size_t)w);
+	if (o->shows)
+		bar_wipe(&l->bar);
+	r = sink_write(o->sink);
+	if (r == 0)
 		return 0;
-	}
-	if (errno == EINTR || errno == EAGAIN)
-		return 0;
-	if (errno != EPIPE)
-		out_error("cannot write the output: %s", strerror(errno));
+	if (r != -EPIPE)
+		out_error("cannot write the output: %s", strerror(-r));
 	return give_up(l, l->f->cli->as_job ? EXITCODE_OURS : EXITCODE_FAILED);
+}
+
+/* Below what was written, never in the middle of a line of it. */
+static void
+draw_bar(struct loop *l)
+{
+	for (size_t i = 0; i < OUTPUTS; i++) {
+		const struct output *o = &l->output[i];
+
+		if (o->shows && (o->sink->midline || buf_len(&o->sink->pending) > 0))
+			return;
+	}
+	if (!end_known(l))
+		bar_draw(&l->bar);
 }
 
 /* ---- the loop */
@@ -435,7 +528,8 @@ sooner(int64_t *ms, struct mono at)
 static int
 time_left(const struct loop *l)
 {
-	const struct channel *all[] = {&l->end, &l->output};
+	const struct channel *all[] = {&l->end, &l->output[OUT].ch, &l->output[ERR].ch};
+	struct mono at;
 	int64_t ms = -1;
 
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
@@ -443,53 +537,62 @@ time_left(const struct loop *l)
 			sooner(&ms, all[i]->retry);
 	if (!l->end.done && stop_due(&l->stop))
 		sooner(&ms, l->stop.retry);
+	if (bar_retries(&l->bar, &at))
+		sooner(&ms, at);
 	if (l->has_until)
 		sooner(&ms, mono_add(l->until, (struct dur){SLACK_MS * NSEC_PER_MSEC}));
 	return ms > INT32_MAX ? INT32_MAX : (int)ms;
 }
 
-static void
-watch(struct pollfd *p, const struct channel *ch)
+static int
+watched(const struct loop *l, struct channel *ch)
 {
-	*p = (struct pollfd){.fd = ch->c && !ch->done ? ctxd_fd(ch->c) : -1, .events = POLLIN};
+	return ch->c && !ch->done && !channel_full(l, ch) ? ctxd_fd(ch->c) : -1;
 }
 
 static int
 sleep_until(struct loop *l)
 {
-	enum { END, OUTPUT, CANCEL, SIGNALS, STDOUT, N };
-	bool full = buf_len(&l->pending) >= PENDING_MAX;
+	enum { END, CANCEL, BAR, SIGNALS, READ, WRITE = READ + OUTPUTS, N = WRITE + OUTPUTS };
 	struct pollfd p[N];
+	int r = 0;
 
-	watch(&p[END], &l->end);
-	watch(&p[OUTPUT], &l->output);
-	p[CANCEL] = (struct pollfd){.fd = l->stop.c && !l->end.done ? ctxd_fd(l->stop.c) : -1,
-				    .events = POLLIN};
-	p[SIGNALS] = (struct pollfd){.fd = l->signals, .events = POLLIN};
-	p[STDOUT] =
-		(struct pollfd){.fd = buf_len(&l->pending) ? STDOUT_FILENO : -1, .events = POLLOUT};
-	if (full)
-		p[END].fd = p[OUTPUT].fd = -1;
+	for (size_t i = 0; i < N; i++)
+		p[i] = (struct pollfd){.fd = -1, .events = i < WRITE ? POLLIN : POLLOUT};
+	p[END].fd = watched(l, &l->end);
+	p[CANCEL].fd = l->stop.c && !l->end.done ? ctxd_fd(l->stop.c) : -1;
+	p[BAR].fd = bar_fd(&l->bar);
+	p[SIGNALS].fd = l->signals;
+	for (size_t i = 0; i < OUTPUTS; i++) {
+		p[READ + i].fd = watched(l, &l->output[i].ch);
+		if (buf_len(&l->output[i].own.pending) > 0)
+			p[WRITE + i].fd = l->output[i].own.fd;
+	}
 	if (poll(p, N, time_left(l)) < 0) {
 		if (errno == EINTR)
 			return 0;
 		out_error("poll: %s", strerror(errno));
 		return give_up(l, l->f->cli->as_job ? EXITCODE_OURS : EXITCODE_FAILED);
 	}
-	if (p[SIGNALS].revents) {
-		int r = signals_read(l);
+	if (p[SIGNALS].revents)
+		r = signals_read(l);
+	for (size_t i = 0; i < OUTPUTS && r == 0; i++)
+		if (p[WRITE + i].revents)
+			r = output_write(l, &l->output[i]);
+	return r;
+}
 
-		if (r)
-			return r;
-	}
-	return p[STDOUT].revents ? output_write(l) : 0;
+static bool
+output_over(const struct output *o)
+{
+	return (!o->ch.used || o->ch.done) && buf_len(&o->sink->pending) == 0;
 }
 
 static bool
 over(const struct loop *l)
 {
-	return (!l->end.used || l->end.done) && (!l->output.used || l->output.done) &&
-	       buf_len(&l->pending) == 0;
+	return (!l->end.used || l->end.done) && output_over(&l->output[OUT]) &&
+	       output_over(&l->output[ERR]);
 }
 
 static int
@@ -498,12 +601,13 @@ run(struct loop *l)
 	for (;;) {
 		int r = channel_step(l, &l->end);
 
-		if (r == 0 && !l->timed_out)
-			r = channel_step(l, &l->output);
+		for (size_t i = 0; i < OUTPUTS && r == 0 && !l->timed_out; i++)
+			r = channel_step(l, &l->output[i].ch);
 		if (r)
 			return r;
 		if (!l->end.done)
 			stop_step(&l->stop);
+		bar_step(&l->bar);
 		if (l->has_until &&
 		    passed(mono_add(l->until, (struct dur){SLACK_MS * NSEC_PER_MSEC})))
 			l->timed_out = true;
@@ -511,24 +615,46 @@ run(struct loop *l)
 			return FOLLOW_E_TIMEOUT;
 		if (over(l))
 			return 0;
+		draw_bar(l);
 		r = sleep_until(l);
 		if (r)
 			return r;
 	}
 }
 
+static void
+output_init(struct output *o, bool used, int fd, const char *stream)
+{
+	o->ch.used = used;
+	o->stream = stream;
+	o->offset = -1;
+	o->shows = used && isatty(fd) == 1;
+	o->sink = &o->own;
+	sink_init(&o->own, fd);
+}
+
+static void
+output_done(struct output *o)
+{
+	o->ch.c = ctxd_close(o->ch.c);
+	sink_done(&o->own);
+}
+
 int
 follow(struct follow *f)
 {
-	struct loop l = {.f = f, .offset = -1, .stop = {.cli = f->cli, .id = f->n ? f->ids[0] : 0}};
-	struct stat st;
+	struct loop l = {.f = f, .stop = {.cli = f->cli, .id = f->n ? f->ids[0] : 0}};
 	int r;
 
-	l.regular = fstat(STDOUT_FILENO, &st) == 0 && S_ISREG(st.st_mode);
+	output_init(&l.output[OUT], f->output, STDOUT_FILENO, f->stream);
+	output_init(&l.output[ERR], f->output && f->output_split, STDERR_FILENO, "stderr");
+	if (f->output_json)
+		l.output[ERR].sink = &l.output[OUT].own;
+	if (f->bar && f->n == 1)
+		bar_init(&l.bar, f->cli, f->ids[0]);
 	l.end.used = f->end;
 	l.end.c = f->bound;
 	l.connected = f->bound != NULL;
-	l.output.used = f->output;
 	f->bound = NULL;
 	if (f->timeout) {
 		l.has_until = true;
@@ -538,12 +664,13 @@ follow(struct follow *f)
 	r = f->jobs ? signals_open(&l) : give_up(&l, conn_no_memory(f->cli));
 	if (r == 0)
 		r = run(&l);
+	bar_done(&l.bar);
 	(void)ctxd_close(l.end.c);
-	(void)ctxd_close(l.output.c);
+	output_done(&l.output[OUT]);
+	output_done(&l.output[ERR]);
 	stop_done(&l.stop);
 	if (l.signals >= 0)
 		(void)close(l.signals);
-	buf_done(&l.pending);
 	return r;
 }
 
@@ -555,6 +682,15 @@ follow_done(struct follow *f)
 	free(f->jobs);
 	f->jobs = NULL;
 	f->bound = ctxd_close(f->bound);
+}
+
+void
+follow_say_dropped(const struct follow *f)
+{
+	if (f->dropped)
+		out_error("job %" PRIu64 ": %" PRIu64
+			  " bytes of its output are not there: they were beyond the limit",
+			  f->ids[0], f->dropped);
 }
 
 int

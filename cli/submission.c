@@ -1,4 +1,5 @@
-/* submission.c - the call made of the options of `submit` and `run` and of the command.
+/* submission.c - the call made of the options of `submit` and `run` and of the command. How it gets
+ * to ctxd: submission_send.c.
  *
  * JSON is UTF-8: an argument that is not cannot be sent, and is refused with its position rather
  * than changed. Variables of the environment that are not are left out with a warning. */
@@ -7,6 +8,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,14 +21,16 @@
 #include "cli/out.h"
 #include "cli/submission.h"
 
-#define MESSAGE_USUAL ((size_t)1 << 20) /* [daemon] max_message, if not configured */
-
 extern char **environ;
 
 void
 submission_done(struct submission *s)
 {
+	context_done(&s->context);
 	options_list_done(&s->env);
+	input_done(&s->input);
+	json_decref(s->params);
+	s->params = NULL;
 }
 
 static int
@@ -246,7 +250,62 @@ add_env(const struct cli *cli, struct submission *s, json_t *params)
 	return r;
 }
 
-/* ---- all of it */
+/* ---- the rest */
+
+/* Of this call only: the time in front, so that keys of one moment lie together in an index. */
+static int
+make_key(const struct cli *cli, char key[static SUBMISSION_KEY])
+{
+	uint8_t random[10];
+	int n = snprintf(key, SUBMISSION_KEY, "~%012" PRIx64,
+			 (uint64_t)(wall_to_usec(wall_now()) / 1000));
+
+	if (getrandom(random, sizeof(random), 0) != sizeof(random)) {
+		out_error("no random numbers: %s", strerror(errno));
+		return failed(cli);
+	}
+	for (size_t i = 0; i < sizeof(random); i++)
+		n += snprintf(key + n, SUBMISSION_KEY - (size_t)n, "%02x", random[i]);
+	return 0;
+}
+
+static int
+add_string(const struct cli *cli, struct submission *s, json_t *params, const char *key,
+	   const char *value)
+{
+	if (!value)
+		return 0;
+	s->bytes += strlen(value);
+	return json_object_set_new_nocheck(params, key, json_string_nocheck(value)) < 0
+		       ? conn_no_memory(cli)
+		       : 0;
+}
+
+static int
+add_key(const struct cli *cli, struct submission *s, json_t *params)
+{
+	static const char *const ways[] = {"return", "retry", "fail"};
+	char text[80];
+	size_t i = 0;
+	int r;
+
+	if (!s->key) {
+		r = s->if_exists ? options_wrong(cli, "--if-exists needs --key")
+				 : make_key(cli, s->own_key);
+		return r ? r : add_string(cli, s, params, "key", s->own_key);
+	}
+	if (s->key[0] == '~')
+		return options_wrong(
+			cli,
+			"--key: a key that begins with ~ is one that is never shown; take another");
+	while (s->if_exists && i < ARRAY_SIZE(ways) && strcmp(s->if_exists, ways[i]) != 0)
+		i++;
+	if (i == ARRAY_SIZE(ways))
+		return options_wrong(cli, "--if-exists: '%s' is none of return, retry, fail",
+				     text_escape(s->if_exists, text, sizeof(text)));
+	r = add_string(cli, s, params, "key", s->key);
+	return r ? r : add_string(cli, s, params, "if_exists", s->if_exists);
+}
 
 static int
 add_int(const struct cli *cli, json_t *params, const char *key, bool given, int64_t v)
@@ -256,80 +315,83 @@ add_int(const struct cli *cli, json_t *params, const char *key, bool given, int6
 		       : 0;
 }
 
-int
-submission_params(const struct cli *cli, struct submission *s, int argc, char **argv, json_t **ret)
+/* DUR[:SIG] */
+static int
+add_warn(const struct cli *cli, struct submission *s, json_t *params)
 {
-	_cleanup_(conn_jsonp) json_t *params = json_pack(
-		"{s:s*, s:s*, s:s*, s:s*}", "name", s->name, "class", s->class_name, "stop_signal",
-		s->signal, "deadline_at", s->deadline.given ? s->deadline.text : NULL);
+	size_t n = s->warn ? strcspn(s->warn, ":") : 0;
+	_free_ char *span = NULL;
+	const char *why;
+	char text[80], name[16];
+	struct dur d;
+	int sig, r;
+
+	if (!s->warn)
+		return 0;
+	span = strndup(s->warn, n);
+	if (!span)
+		return conn_no_memory(cli);
+	text_escape(s->warn, text, sizeof(text));
+	if (dur_parse(span, &d, &why) < 0)
+		return options_wrong(cli, "--warn: '%s' is not accepted: %s (30s, 5m:USR2)", text,
+				     why);
+	r = add_int(cli, params, "warn_usec", true, dur_to_usec(d));
+	if (r || s->warn[n] == '\0')
+		return r;
+	if (text_signal(s->warn + n + 1, &sig) < 0)
+		return options_wrong(cli, "--warn: '%s': behind the colon is no signal (30s:USR1)",
+				     text);
+	return add_string(cli, s, params, "warn_signal", text_signal_name(sig, name, sizeof(name)));
+}
+
+static int
+add_flag(const struct cli *cli, json_t *params, const char *key, bool on)
+{
+	return on && json_object_set_new_nocheck(params, key, json_true()) < 0 ? conn_no_memory(cli)
+									       : 0;
+}
+
+static int
+add_options(const struct cli *cli, struct submission *s, json_t *params)
+{
+	int r = add_key(cli, s, params);
+
+	if (r == 0)
+		r = add_string(cli, s, params, "stop_signal", s->signal);
+	if (r == 0)
+		r = add_int(cli, params, "grace_usec", s->grace, s->grace);
+	if (r == 0)
+		r = add_int(cli, params, "priority", s->priority.given, s->priority.v);
+	if (r == 0)
+		r = add_int(cli, params, "watchdog_usec", s->watchdog, s->watchdog);
+	if (r == 0)
+		r = add_warn(cli, s, params);
+	if (r == 0)
+		r = add_flag(cli, params, "split_output", s->split_output);
+	return r ? r : add_flag(cli, params, "bound", s->bound);
+}
+
+int
+submission_prepare(const struct cli *cli, struct submission *s, int argc, char **argv)
+{
+	json_t *params = s->params = json_object();
 	int r;
 
 	if (!params)
 		return conn_no_memory(cli);
 	r = add_argv(cli, s, argc, argv, params);
 	if (r == 0)
+		r = context_params(cli, &s->context, params);
+	if (r == 0)
+		r = add_options(cli, s, params);
+	if (r == 0)
 		r = add_cwd(cli, s, params);
 	if (r == 0)
 		r = add_umask(cli, params);
 	if (r == 0)
 		r = add_env(cli, s, params);
-	if (r == 0)
-		r = add_int(cli, params, "timeout_usec", s->timeout, s->timeout);
-	if (r == 0)
-		r = add_int(cli, params, "grace_usec", s->grace, s->grace);
-	if (r == 0)
-		r = add_int(cli, params, "priority", s->priority.given, s->priority.v);
-	if (r == 0)
-		*ret = take_ptr(params);
+	if (r == 0 && s->in)
+		r = input_open(cli, s->in, &s->input);
+	s->bytes += s->context.bytes;
 	return r;
-}
-
-int
-submission_fail(const struct cli *cli, const struct submission *s, const struct ctxd_failure *f)
-{
-	int r = conn_fail(cli, f);
-
-	if (s->bytes <= MESSAGE_USUAL / 2 || f->code == CTXD_E_UNREACHABLE)
-		return r;
-	out_error("the command and the environment are about %zu bytes; ctxd takes messages of at "
-		  "most %zu, unless it is "
-		  "configured otherwise ([daemon] max_message): try --env-mode none, or a file in "
-		  "place of arguments",
-		  s->bytes, MESSAGE_USUAL);
-	return !cli->as_job && f->code == CTXD_E_LOST ? EXITCODE_REFUSED : r;
-}
-
-int
-submission_accepted(const struct cli *cli, const json_t *reply, struct view *ret)
-{
-	const json_t *notices = json_object_get(reply, "notices");
-
-	if (view_read(json_object_get(reply, "job"), ret) < 0)
-		return conn_strange(cli, "job");
-	for (size_t i = 0; i < json_array_size(notices); i++) {
-		const char *s = json_string_value(json_array_get(notices, i));
-		char text[512];
-
-		if (s)
-			out_error("note: %s", text_escape(s, text, sizeof(text)));
-	}
-	return 0;
-}
-
-void
-submission_say(const struct view *v)
-{
-	char span[CLOCK_TEXT] = "", at[CLOCK_TEXT];
-
-	if (!out_err_is_terminal())
-		return;
-	if (v->timeout)
-		(void)dur_format(dur_usec(v->timeout), span, sizeof(span));
-	if (v->deadline)
-		out_say("job %" PRIu64 ": deadline %s (%s%srule %s)", v->id,
-			wall_format(wall_usec(v->deadline), at, sizeof(at)), span,
-			*span ? ", " : "", v->rule ? v->rule : "unknown");
-	else
-		out_say("job %" PRIu64 ": %s; deadline %s after its start (rule %s)", v->id,
-			v->state, *span ? span : "unknown", v->rule ? v->rule : "unknown");
 }

@@ -1,49 +1,76 @@
-/* submission.h - what `submit` and `run` share: their options, and the call made of them and of the
- * command. */
+/* submission.h - what `submit` and `run` share: their options, the call made of them and of the
+ * command, and its way to ctxd.
+ *
+ * Every call has a key, a random one if none was asked for, so that one that loses its connection
+ * before the answer can be made again without making a second job. */
 #ifndef CTX_CLI_SUBMISSION_H
 #define CTX_CLI_SUBMISSION_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cli/context.h"
+#include "cli/input.h"
 #include "cli/options.h"
 #include "cli/view.h"
 
 struct cli;
+struct ctxd_client;
 struct ctxd_failure;
 
+enum { SUBMISSION_KEY = 34 }; /* bytes of a key made here, and its NUL */
+
 struct submission {
-	const char *name, *class_name, *signal, *chdir, *env_mode, *shell;
-	int64_t timeout, grace; /* microseconds */
-	struct options_time deadline;
+	struct context context;
+	const char *signal, *chdir, *env_mode, *shell, *key, *if_exists, *in, *warn;
+	int64_t grace, watchdog; /* microseconds */
 	struct options_int priority;
 	struct options_list env;
-	size_t bytes; /* out: of all strings of the call, about */
+	bool split_output;
+	bool bound, more; /* in: the job is bound to the connection; its end is told there */
+
+	size_t bytes;   /* of all strings of the call, about */
+	json_t *params; /* owned: the call */
+	struct input input;
+	char own_key[SUBMISSION_KEY];
+	char why_orphan[512]; /* why it was made without a parent; "": it was not */
 };
 
 /* Rows of a table of options; S is the struct, F its field of type struct submission. */
 #define SUBMISSION_OPTIONS(S, F)                                                                   \
-	{"timeout",                                                                                \
-	 't',                                                                                      \
-	 "DUR|max",                                                                                \
-	 "time from its start to its deadline; `max`: the most that the\n"                         \
-	 "configuration allows; not given: its default",                                           \
-	 OPTIONS_SPAN_MAX,                                                                         \
-	 offsetof(S, F.timeout)},                                                                  \
-		{"deadline",   0,                                                                  \
-		 "TIME",       "deadline as a point in time, time in the queue included",          \
-		 OPTIONS_TIME, offsetof(S, F.deadline)},                                           \
+	CONTEXT_OPTIONS(S, F.context),                                                             \
+		{"key",                                                                            \
+		 'k',                                                                              \
+		 "KEY",                                                                            \
+		 "the same key and the same command again are the same job, not a\n"               \
+		 "second one",                                                                     \
+		 OPTIONS_STRING,                                                                   \
+		 offsetof(S, F.key)},                                                              \
+		{"if-exists",                                                                      \
+		 0,                                                                                \
+		 "return|retry|fail",                                                              \
+		 "what to do if the key is there: return that job (default), start\n"              \
+		 "it anew if it ended without success, or fail",                                   \
+		 OPTIONS_STRING,                                                                   \
+		 offsetof(S, F.if_exists)},                                                        \
 		{"grace",      0,                                                                  \
 		 "DUR",        "from the stop signal to SIGKILL",                                  \
 		 OPTIONS_SPAN, offsetof(S, F.grace)},                                              \
 		{"signal",       0,                                                                \
 		 "SIG",          "the stop signal, instead of TERM",                               \
 		 OPTIONS_SIGNAL, offsetof(S, F.signal)},                                           \
-		{"name", 'n', "NAME", "a name to find it by", OPTIONS_NAME, offsetof(S, F.name)},  \
-		{"class",       'c',                                                               \
-		 "CLASS",       "class of the configuration, for its limits",                      \
-		 OPTIONS_CLASS, offsetof(S, F.class_name)},                                        \
+		{"warn",         0,                                                                \
+		 "DUR[:SIG]",    "send it SIG (default: USR1) this long before its deadline",      \
+		 OPTIONS_STRING, offsetof(S, F.warn)},                                             \
+		{"watchdog",                                                                       \
+		 0,                                                                                \
+		 "DUR",                                                                            \
+		 "stop it when it gives no sign of life for so long (sd_notify's\n"                \
+		 "WATCHDOG=1)",                                                                    \
+		 OPTIONS_SPAN,                                                                     \
+		 offsetof(S, F.watchdog)},                                                         \
 		{"chdir",        'C',                                                              \
 		 "DIR",          "directory to run in, instead of this one",                       \
 		 OPTIONS_STRING, offsetof(S, F.chdir)},                                            \
@@ -61,6 +88,16 @@ struct submission {
 		 "commas between (default: all)",                                                  \
 		 OPTIONS_STRING,                                                                   \
 		 offsetof(S, F.env_mode)},                                                         \
+		{"stdin",                                                                          \
+		 0,                                                                                \
+		 "FILE|-",                                                                         \
+		 "its standard input: this file, or what comes here, read now and\n"               \
+		 "kept with the job (default: nothing)",                                           \
+		 OPTIONS_STRING,                                                                   \
+		 offsetof(S, F.in)},                                                               \
+		{"split-output", 0,                                                                \
+		 NULL,           "keep its stderr apart from its stdout",                          \
+		 OPTIONS_FLAG,   offsetof(S, F.split_output)},                                     \
 		{"shell",        0,                                                                \
 		 "TEXT",         "run TEXT with /bin/sh -c; what follows is $1, $2 ...",           \
 		 OPTIONS_STRING, offsetof(S, F.shell)},                                            \
@@ -70,17 +107,18 @@ struct submission {
 	}
 
 void submission_done(struct submission *s);
-/* Parameters of Submit for the command ARGC, ARGV. 0 with *RET, or the exit code (said). */
-int
-submission_params(const struct cli *cli, struct submission *s, int argc, char **argv, json_t **ret);
-/* Submit failed: say F, and when the call was large, that this may be why. Returns the exit code.
- */
-int
-submission_fail(const struct cli *cli, const struct submission *s, const struct ctxd_failure *f);
-/* The job of a reply of Submit; its notices are said on stderr. 0 (REPLY keeps what *RET refers
- * to), or the exit code. */
-int submission_accepted(const struct cli *cli, const json_t *reply, struct view *ret);
-/* On a terminal, one line on stderr with the deadline of V and its rule. */
-void submission_say(const struct view *v);
+/* Make the call for the command ARGC, ARGV. 0, or the exit code (said). */
+int submission_prepare(const struct cli *cli, struct submission *s, int argc, char **argv);
+/* Make the call, for some seconds again and again if the connection breaks before the answer. 0:
+ * *RET is the connection, *RET_REPLY what came (its notices were said), *RET_VIEW the job in it; or
+ * the exit code (said). */
+int submission_make(const struct cli *cli, struct submission *s, struct ctxd_client **ret,
+		    json_t **ret_reply, struct view *ret_view);
+/* Send the same call once more on C, for the job that it made: a `reattach` of struct follow. */
+int submission_again(const struct cli *cli, void *s, struct ctxd_client *c, struct ctxd_failure *f);
+/* On a terminal, one line on stderr with the deadline of V, the job of REPLY, and its rule. */
+void submission_say(const struct view *v, const json_t *reply);
+/* The last line of JSON behind the output: the job at its end. NULL: none. */
+void submission_print_end(const json_t *job);
 
 #endif

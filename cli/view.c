@@ -44,14 +44,18 @@ int
 view_read(const json_t *job, struct view *ret)
 {
 	const json_t *uid = json_object_get(job, "uid"), *code = json_object_get(job, "exit_code");
-	int64_t id = integer(job, "id");
-	const char *state = string(job, "state");
+	int64_t id = integer(job, "id"), parent = integer(job, "parent");
+	const char *state = string(job, "state"), *kind = string(job, "kind");
+	bool is_scope = kind && strcmp(kind, "scope") == 0;
 
 	if (id <= 0 || !state)
 		return -EINVAL;
 	*ret = (struct view){
 		.json = job,
 		.id = (uint64_t)id,
+		.parent = parent > 0 ? (uint64_t)parent : 0,
+		.is_scope = is_scope,
+		.noun = is_scope ? "scope" : "job",
 		.state = state,
 		.class_name = string(job, "class"),
 		.name = string(job, "name"),
@@ -78,7 +82,16 @@ view_read(const json_t *job, struct view *ret)
 }
 
 /* What a state means here. One this program does not know has ended if it has a time of its end. */
-enum meaning { M_LIVE, M_SUCCEEDED, M_FAILED, M_CANCELED, M_DEADLINE, M_INTERRUPTED, M_UNKNOWN };
+enum meaning {
+	M_LIVE,
+	M_SUCCEEDED,
+	M_CLOSED,
+	M_FAILED,
+	M_CANCELED,
+	M_DEADLINE,
+	M_INTERRUPTED,
+	M_UNKNOWN,
+};
 
 static enum meaning
 meaning(const struct view *v)
@@ -90,6 +103,8 @@ meaning(const struct view *v)
 		{"queued", M_LIVE},
 		{"running", M_LIVE},
 		{"stopping", M_LIVE},
+		{"open", M_LIVE},
+		{"closed", M_CLOSED},
 		{"succeeded", M_SUCCEEDED},
 		{"failed", M_FAILED},
 		{"canceled", M_CANCELED},
@@ -116,6 +131,7 @@ view_exit_code(const struct view *v)
 {
 	switch (meaning(v)) {
 	case M_SUCCEEDED:
+	case M_CLOSED:
 		return EXITCODE_OK;
 	case M_FAILED:
 		if (v->has_exit_code && v->exit_code > 0 && v->exit_code < 256)
@@ -179,7 +195,7 @@ end_deadline(const struct view *v, struct buf *b)
 				 dur_format(dur_usec(v->timeout), text, sizeof(text)));
 	if (v->rule)
 		(void)buf_printf(b, " (rule %s)", v->rule);
-	if (!v->started)
+	if (!v->started && !v->is_scope)
 		(void)buf_puts(b, "; it was never started");
 }
 
@@ -189,6 +205,9 @@ view_end(const struct view *v, struct buf *b)
 	switch (meaning(v)) {
 	case M_SUCCEEDED:
 		(void)buf_puts(b, "exit 0");
+		break;
+	case M_CLOSED:
+		with_cause(v, b, "closed");
 		break;
 	case M_FAILED:
 		end_failed(v, b);
@@ -218,14 +237,40 @@ view_say_end(const struct view *v)
 	_cleanup_(buf_done) struct buf b = {0};
 	enum meaning m = meaning(v);
 
-	if (m == M_SUCCEEDED || m == M_LIVE)
+	if (m == M_SUCCEEDED || m == M_CLOSED || m == M_LIVE)
 		return;
 	if (m == M_FAILED && v->signal == 0 &&
 	    !(v->cause_code && strcmp(v->cause_code, "exec") == 0))
 		return;
 	if (view_end(v, &b) == 0 && buf_putc(&b, '\0') == 0)
-		out_error("job %" PRIu64 ": %s%s", v->id, buf_head(&b),
+		out_error("%s %" PRIu64 ": %s%s", v->noun, v->id, buf_head(&b),
 			  m == M_INTERRUPTED ? " (see `ctxctl doctor`)" : "");
+}
+
+enum out_style
+view_style(const struct view *v)
+{
+	static const struct {
+		const char *state;
+		enum out_style style;
+	} table[] = {
+		{"running", OUT_GREEN},      {"open", OUT_GREEN},   {"stopping", OUT_YELLOW},
+		{"failed", OUT_RED},         {"canceled", OUT_DIM}, {"deadline_exceeded", OUT_RED},
+		{"interrupted", OUT_YELLOW},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
+		if (strcmp(v->state, table[i].state) == 0)
+			return table[i].style;
+	return OUT_PLAIN;
+}
+
+const char *
+view_left(const struct view *v, int64_t now, char span[OUT_SPAN])
+{
+	if (!v->deadline || view_ended(v))
+		return NULL;
+	return v->deadline <= now ? "overdue" : out_span(v->deadline - now, span);
 }
 
 int

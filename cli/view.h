@@ -7,20 +7,23 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cli/out.h"
+
 struct buf;
 
 /* Strings are inside the JSON; NULL: unset. Times: wall microseconds, 0: unset. Spans:
  * microseconds, 0: unset. */
 struct view {
-	const json_t *json; /* borrowed */
-	uint64_t id;
-	const char *state; /* never NULL */
+	const json_t *json;  /* borrowed */
+	uint64_t id, parent; /* 0: none */
+	const char *noun;    /* "job" or "scope" */
+	const char *state;   /* never NULL */
 	const char *class_name, *name, *key, *user;
 	const char *command; /* of a Summary */
 	const char *rule, *cause, *cause_code;
 	int64_t uid, exit_code, signal, timeout, timeout_requested;
 	int64_t submitted, started, ended, deadline;
-	bool has_uid, has_exit_code, half_processed;
+	bool has_uid, has_exit_code, half_processed, is_scope;
 };
 /* 0, or -EINVAL: that is no job (no id, no state). */
 int view_read(const json_t *job, struct view *ret);
@@ -34,6 +37,11 @@ int view_exit_code(const struct view *v);
 int view_end(const struct view *v, struct buf *b);
 /* Say on stderr how the job ended, unless that is plain from the exit code. */
 void view_say_end(const struct view *v);
+/* How to show its state. */
+enum out_style view_style(const struct view *v);
+/* The time to its deadline at NOW (wall microseconds), "overdue", or NULL: it has none (any more).
+ */
+const char *view_left(const struct view *v, int64_t now, char span[OUT_SPAN]);
 /* argv of a Job quoted for a shell, escaped. 0 or -ENOMEM. */
 int view_argv(const json_t *job, struct buf *b);
 
