@@ -34,12 +34,15 @@ static const struct options_spec spec = {
 
 /* ---- create */
 
+struct creating {
+	struct context context;
+};
 static const struct options_def create_defs[] = {
-	CONTEXT_OPTIONS(struct context, ),
+	CONTEXT_OPTIONS(struct creating, context),
 	{"attach", 0, NULL, "end with the parent: it takes all of values,trace,deadline,cancel",
-	 OPTIONS_FLAG, offsetof(struct context, attach)},
+	 OPTIONS_FLAG, offsetof(struct creating, context.attach)},
 	{"detach", 0, NULL, "do not: only values,trace (this is the default)", OPTIONS_FLAG,
-	 offsetof(struct context, detach)},
+	 offsetof(struct creating, context.detach)},
 };
 static const struct options_spec create_spec = {
 	"[OPTIONS]",
@@ -94,7 +97,7 @@ static int
 scope_create(struct cli *cli, int argc, char **argv)
 {
 	_cleanup_(conn_jsonp) json_t *params = json_object();
-	struct context o = {.name = NULL};
+	struct creating o = {.context = {.name = NULL}};
 	int r;
 
 	cli->command = "scope create";
@@ -106,9 +109,9 @@ scope_create(struct cli *cli, int argc, char **argv)
 				       "`ctxctl submit -p ID`");
 	else if (!params)
 		r = conn_no_memory(cli);
-	else if ((r = context_params(cli, &o, params)) == 0)
-		r = make(cli, &o, params);
-	context_done(&o);
+	else if ((r = context_params(cli, &o.context, params)) == 0)
+		r = make(cli, &o.context, params);
+	context_done(&o.context);
 	return r;
 }
 
