@@ -113,7 +113,7 @@ put_context(struct jw *j, const struct job *job)
 	put_trace(j, job);
 }
 
-/* As a number that is no integer to those who tell them apart; the shortest that reads back. */
+/* As a number that is no integer to those who tell them apart. */
 static void
 put_float(struct jw *j, const char *key, double v)
 {

@@ -97,11 +97,13 @@ TEST(unset_is_null_and_lists_are_empty)
 	_cleanup_(job_freep) struct job *j = example();
 	json_t *v = render(jobjson_job, j);
 	static const char *const nulls[] = {
-		"name",       "key",      "user",       "parent",      "traceparent",
-		"started_at", "ended_at", "pid",        "exit_code",   "signal",
-		"leftovers",  "err",      "cause",      "cause_code",  "known_by",
-		"progress",   "usage",    "resolution", "waiting_for", "timeout_usec",
-		"deadline_at"};
+		"name",        "key",        "user",        "parent",        "traceparent",
+		"started_at",  "ended_at",   "pid",         "exit_code",     "signal",
+		"leftovers",   "err",        "cause",       "cause_code",    "known_by",
+		"progress",    "usage",      "resolution",  "waiting_for",   "timeout_usec",
+		"deadline_at", "tracestate", "baggage",     "span_id",       "parent_span_id",
+		"ready_at",    "warn_usec",  "warn_signal", "watchdog_usec", "stdin_bytes",
+		"stderr"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(nulls); i++)
 		ok(json_is_null(json_object_get(v, nulls[i])));
@@ -133,6 +135,167 @@ TEST(the_end_is_told)
 	is_int(json_integer_value(json_object_get(json_object_get(v, "usage"), "user_usec")), 5);
 	is_str(json_string_value(json_array_get(json_object_get(v, "inherit"), 0)), "values");
 	is_str(json_string_value(json_array_get(json_object_get(v, "inherit"), 1)), "cancel");
+	json_decref(v);
+}
+
+static json_t *
+member(json_t *v, const char *name)
+{
+	return json_object_get(v, name);
+}
+
+static const char *
+text_of(json_t *v, const char *name)
+{
+	return json_string_value(member(v, name));
+}
+
+TEST(a_context_is_told)
+{
+	_cleanup_(job_freep) struct job *j = example();
+	json_t *v;
+
+	j->parent = 41;
+	j->inherit = INHERIT_VALUES | INHERIT_TRACE | INHERIT_DEADLINE | INHERIT_CANCEL;
+	need(trace_parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", &j->trace,
+			 &(const char *){NULL}) == 0);
+	j->has_parent_span = true;
+	memcpy(j->parent_span, "\x00\x11\x22\x33\x44\x55\x66\x77", 8);
+	need(job_set(&j->tracestate, "a=1") == 0 && job_set(&j->baggage, "b=2") == 0 &&
+	     job_set(&j->key, "night") == 0);
+	need(strv_add(&j->values, "a.b=1=2") == 0 && strv_add(&j->values, "c=") == 0);
+	j->bound = true;
+	v = render(jobjson_job, j);
+	is_int(json_integer_value(member(v, "parent")), 41);
+	is_int(json_array_size(member(v, "inherit")), 4);
+	is_str(text_of(v, "traceparent"),
+	       "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+	is_str(text_of(v, "span_id"), "b7ad6b7169203331");
+	is_str(text_of(v, "parent_span_id"), "0011223344556677");
+	is_str(text_of(v, "tracestate"), "a=1");
+	is_str(text_of(v, "baggage"), "b=2");
+	is_str(text_of(v, "key"), "night");
+	is_int(json_object_size(member(v, "values")), 2);
+	is_str(text_of(member(v, "values"), "a.b"), "1=2");
+	is_str(text_of(member(v, "values"), "c"), "");
+	ok(json_is_true(member(v, "bound")));
+	json_decref(v);
+	need(job_set(&j->key, "~run-1") == 0);
+	v = render(jobjson_job, j);
+	ok(json_is_null(member(v, "key")));
+	json_decref(v);
+}
+
+TEST(values_as_long_as_they_may_be)
+{
+	_cleanup_(job_freep) struct job *j = example();
+	char pair[64 + 1 + 1000 + 1];
+	json_t *v;
+
+	memset(pair, 'n', sizeof(pair));
+	pair[64] = '=';
+	pair[sizeof(pair) - 1] = '\0';
+	need(strv_add(&j->values, pair) == 0);
+	v = render(jobjson_job, j);
+	pair[64] = '\0';
+	is_str(text_of(member(v, "values"), pair), pair + 65);
+	json_decref(v);
+}
+
+TEST(what_it_says_of_itself)
+{
+	static const struct {
+		double percent;
+		const char *text;
+	} rows[] = {{0, "0.0"},
+		    {100, "100.0"},
+		    {12.5, "12.5"},
+		    {0.001, "0.001"},
+		    {33.333, "33.333"},
+		    {1e-9, "1e-09"},
+		    {99.99999999999999, "100.0"}};
+	_cleanup_(job_freep) struct job *j = example();
+	json_t *v, *p;
+
+	j->progress_us = INT64_C(1700000000123456);
+	v = render(jobjson_job, j);
+	p = member(v, "progress");
+	ok(json_is_null(member(p, "percent")) && json_is_null(member(p, "text")));
+	is_str(text_of(p, "at"), "2023-11-14T22:13:20.123456Z");
+	json_decref(v);
+	j->has_percent = true;
+	need(job_set(&j->progress_text, "half \"way\"") == 0);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct buf b = {0};
+		struct jw w;
+		char want[64];
+
+		j->percent = rows[i].percent;
+		v = render(jobjson_job, j);
+		p = member(v, "progress");
+		ok(json_is_real(member(p, "percent")));
+		is_str(text_of(p, "text"), "half \"way\"");
+		json_decref(v);
+		jw_init(&w, &b);
+		jw_obj_open(&w, NULL);
+		jobjson_progress(&w, j);
+		need(buf_putc(&b, '\0') == 0);
+		(void)snprintf(want, sizeof(want), "{\"progress\":{\"percent\":%s,", rows[i].text);
+		ok(strncmp(buf_head(&b), want, strlen(want)) == 0);
+		buf_done(&b);
+	}
+}
+
+TEST(how_it_runs)
+{
+	_cleanup_(job_freep) struct job *j = example();
+	json_t *v;
+
+	j->ready_us = INT64_C(1700000000123456);
+	j->warn_us = 60000000;
+	j->watchdog_us = 5000000;
+	j->has_stdin = true;
+	j->split_output = true;
+	j->out_bytes = 3;
+	j->err_bytes = 7;
+	j->err_dropped = 2;
+	v = render(jobjson_job, j);
+	is_str(text_of(v, "ready_at"), "2023-11-14T22:13:20.123456Z");
+	is_int(json_integer_value(member(v, "warn_usec")), 60000000);
+	is_str(text_of(v, "warn_signal"), "USR1");
+	is_int(json_integer_value(member(v, "watchdog_usec")), 5000000);
+	ok(json_is_integer(member(v, "stdin_bytes")));
+	is_int(json_integer_value(member(member(v, "output"), "bytes")), 3);
+	is_int(json_integer_value(member(member(v, "stderr"), "bytes")), 7);
+	is_int(json_integer_value(member(member(v, "stderr"), "dropped")), 2);
+	json_decref(v);
+	j->warn_signal = 1;
+	v = render(jobjson_job, j);
+	is_str(text_of(v, "warn_signal"), "HUP");
+	json_decref(v);
+}
+
+TEST(a_scope)
+{
+	_cleanup_(job_freep) struct job *j = example();
+	json_t *v;
+
+	j->kind = JOB_KIND_SCOPE;
+	j->state = JOB_OPEN;
+	j->parent = 3;
+	strv_done(&j->argv);
+	need(job_set(&j->cwd, NULL) == 0);
+	v = render(jobjson_job, j);
+	is_str(text_of(v, "kind"), "scope");
+	is_str(text_of(v, "state"), "open");
+	is_str(text_of(v, "cwd"), "/");
+	ok(json_is_array(member(v, "argv")));
+	is_int(json_array_size(member(v, "argv")), 0);
+	json_decref(v);
+	v = render(jobjson_summary, j);
+	is_str(text_of(v, "kind"), "scope");
+	is_int(json_integer_value(member(v, "parent")), 3);
+	is_str(text_of(v, "command"), "");
 	json_decref(v);
 }
 
