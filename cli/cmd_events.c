@@ -31,10 +31,10 @@ static const struct options_def defs[] = {
 static const struct options_spec spec = {
 	"[OPTIONS] [ID]",
 	"Print what became of jobs and scopes, a line for each change of state, the oldest first: "
-	"when, which,\n"
-	"from which state to which, and why. -f survives a restart of ctxd without losing or "
-	"repeating one.\n"
-	"--json: a line of JSON each.",
+	"when,\n"
+	"which, from which state to which, and why. -f survives a restart of ctxd without losing "
+	"or\n"
+	"repeating one. --json: a line of JSON each.",
 	"  ctxctl events --since 1h\n"
 	"  ctxctl events -f --json | while read -r line; do ...; done",
 	defs,

@@ -33,13 +33,12 @@ static const struct options_def defs[] = {
 };
 static const struct options_spec spec = {
 	"[OPTIONS]",
-	"List jobs and scopes, a line each: those that have not ended, and the last 20 that have. "
-	"--all, --state,\n"
-	"--half-processed, --since, --limit and --after list all that match, the oldest first. AGE "
-	"is the\n"
-	"time since the start (or since the submission), LEFT the time to the deadline. --json "
-	"prints an\n"
-	"array of everything known of the jobs.",
+	"List jobs and scopes, a line each: those that have not ended, and the last 20 that have.\n"
+	"--all, --state, --half-processed, --since, --limit and --after list all that match, the "
+	"oldest\n"
+	"first. AGE is the time since the start (or since the submission), LEFT the time to the "
+	"deadline.\n"
+	"--json prints an array of everything known of the jobs.",
 	"  ctxctl list\n"
 	"  ctxctl list --state failed,deadline_exceeded --since 1d\n"
 	"  ctxctl list --all --value request=8f31 --value tenant=blue\n"

@@ -37,13 +37,12 @@ static const struct options_def defs[] = {
 static const struct options_spec spec = {
 	"[--ready] [PERCENT] [TEXT]",
 	"Inside a job: say how far it is (0 to 100) and what it is doing. `ctxctl status` shows "
-	"it, "
-	"whoever\n"
-	"follows the job sees a bar, and when something dies the last word of the job is kept with "
-	"its record.\n"
-	"What is not given stays. A program can say the same itself through $NOTIFY_SOCKET, as "
-	"with "
-	"sd_notify.",
+	"it,\n"
+	"whoever follows the job sees a bar, and when something dies the last word of the job is "
+	"kept with\n"
+	"its record. What is not given stays. A program can say the same itself through "
+	"$NOTIFY_SOCKET, as\n"
+	"with sd_notify.",
 	"  ctxctl progress 40 'page 400 of 1000'\n"
 	"  ctxctl progress --ready",
 	defs,

@@ -18,13 +18,10 @@ struct options {
 	struct submission s;
 };
 static const struct options_def defs[] = {
-	SUBMISSION_OPTIONS(struct options, s),
-	{"attach", 0, NULL, "end with this client and with the parent (this is the default)",
-	 OPTIONS_FLAG, offsetof(struct options, s.context.attach)},
-	{"detach", 0, NULL,
-	 "end with neither: Ctrl-C, or the loss of this terminal, leaves it\n"
-	 "running",
-	 OPTIONS_FLAG, offsetof(struct options, s.context.detach)},
+	SUBMISSION_OPTIONS(struct options, s,
+			   "end with this client and with the parent (this is the default)",
+			   "end with neither: Ctrl-C, or the loss of this terminal, leaves it\n"
+			   "running"),
 };
 static const struct options_spec spec = {
 	"[OPTIONS] [--] COMMAND [ARGUMENT...]",

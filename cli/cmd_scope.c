@@ -38,11 +38,7 @@ struct creating {
 	struct context context;
 };
 static const struct options_def create_defs[] = {
-	CONTEXT_OPTIONS(struct creating, context),
-	{"attach", 0, NULL, "end with the parent: it takes all of values,trace,deadline,cancel",
-	 OPTIONS_FLAG, offsetof(struct creating, context.attach)},
-	{"detach", 0, NULL, "do not: only values,trace (this is the default)", OPTIONS_FLAG,
-	 offsetof(struct creating, context.detach)},
+	CONTEXT_OPTIONS(struct creating, context, CONTEXT_ATTACH, CONTEXT_DETACH),
 };
 static const struct options_spec create_spec = {
 	"[OPTIONS]",

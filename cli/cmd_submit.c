@@ -16,11 +16,7 @@ struct options {
 	bool wait, follow;
 };
 static const struct options_def defs[] = {
-	SUBMISSION_OPTIONS(struct options, s),
-	{"attach", 0, NULL, "end with the parent: it takes all of values,trace,deadline,cancel",
-	 OPTIONS_FLAG, offsetof(struct options, s.context.attach)},
-	{"detach", 0, NULL, "do not: only values,trace (this is the default)", OPTIONS_FLAG,
-	 offsetof(struct options, s.context.detach)},
+	SUBMISSION_OPTIONS(struct options, s, CONTEXT_ATTACH, CONTEXT_DETACH),
 	{"wait", 'w', NULL, "wait for its end, and exit as it did; Ctrl-C only detaches",
 	 OPTIONS_FLAG, offsetof(struct options, wait)},
 	{"follow", 'f', NULL,

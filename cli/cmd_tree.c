@@ -25,14 +25,13 @@ enum { AHEAD = 64 };
 
 static const struct options_spec spec = {
 	"[ID]",
-	"Show contexts as a tree: id, name or command, state, and the time to the deadline. With "
-	"an "
-	"ID: it and\n"
-	"all that derives from it. Without: all that is unfinished, and what that derives from. "
-	"What is\n"
-	"marked + is attached: it ends with what is above it. --json: an array of the roots, each "
-	"with its\n"
-	"`children`.",
+	"Show contexts as a tree: id, state, the time to the deadline, and the name or the "
+	"command. With an\n"
+	"ID: it and all that derives from it. Without: all that is unfinished, and what that "
+	"derives from.\n"
+	"What is marked + is attached: it ends with what is above it. --json: an array of the "
+	"roots, each\n"
+	"with its `children`.",
 	"  ctxctl tree\n"
 	"  ctxctl tree 41",
 	NULL,

@@ -31,8 +31,12 @@ struct context {
 	uint64_t has_parent; /* its id; 0: none */
 };
 
-/* Rows of a table of options; S is the struct, F its field of type struct context. */
-#define CONTEXT_OPTIONS(S, F)                                                                      \
+#define CONTEXT_ATTACH "end with the parent, and no later than it may: take all it has"
+#define CONTEXT_DETACH "outlive it: take its values and its trace (this is the default)"
+
+/* Rows of a table of options; S is the struct, F its field of type struct context; ATTACH and
+ * DETACH say what these two do. */
+#define CONTEXT_OPTIONS(S, F, ATTACH, DETACH)                                                      \
 	{"timeout",                                                                                \
 	 't',                                                                                      \
 	 "DUR|max",                                                                                \
@@ -57,6 +61,8 @@ struct context {
 		 "$CTX_ID)",                                                                       \
 		 OPTIONS_STRING,                                                                   \
 		 offsetof(S, F.parent)},                                                           \
+		{"attach", 0, NULL, ATTACH, OPTIONS_FLAG, offsetof(S, F.attach)},                  \
+		{"detach", 0, NULL, DETACH, OPTIONS_FLAG, offsetof(S, F.detach)},                  \
 		{"background", 0,                                                                  \
 		 NULL,         "take nothing from the parent, nor from a trace here",              \
 		 OPTIONS_FLAG, offsetof(S, F.background)},                                         \

@@ -38,9 +38,10 @@ struct submission {
 	char why_orphan[512]; /* why it was made without a parent; "": it was not */
 };
 
-/* Rows of a table of options; S is the struct, F its field of type struct submission. */
-#define SUBMISSION_OPTIONS(S, F)                                                                   \
-	CONTEXT_OPTIONS(S, F.context),                                                             \
+/* Rows of a table of options; S is the struct, F its field of type struct submission; the rest
+ * as for CONTEXT_OPTIONS. */
+#define SUBMISSION_OPTIONS(S, F, ATTACH, DETACH)                                                   \
+	CONTEXT_OPTIONS(S, F.context, ATTACH, DETACH),                                             \
 		{"key",                                                                            \
 		 'k',                                                                              \
 		 "KEY",                                                                            \
