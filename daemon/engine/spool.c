@@ -225,8 +225,11 @@ engine_spool_add(struct engine *g, struct spool *s, const void *p, size_t n)
 	if (s->user->bytes + n > most * SPOOL_USER_MOST)
 		return -EDQUOT;
 	r = write_at(s->fd, p, n, s->bytes);
-	if (r < 0)
+	if (r < 0) {
+		/* Give back what a part of it took. If not: spool_sync cuts it off. */
+		(void)!ftruncate(s->fd, (off_t)s->bytes);
 		return err_pass(r);
+	}
 	/* The disk may begin: the less is left for the sync, the shorter the loop stands still. */
 	(void)sync_file_range(s->fd, (off_t)s->bytes, (off_t)n, SYNC_FILE_RANGE_WRITE);
 	s->hash = hash_on(s->hash, p, n);
@@ -271,8 +274,9 @@ spool_sync(struct spool *s)
 {
 	if (s->fd < 0)
 		return -EBADF;
-	/* The job may be another user's, and open it anew as /dev/stdin. */
-	if (fchmod(s->fd, 0444) < 0 || fdatasync(s->fd) < 0)
+	/* Another user's job can open it anew, as /dev/stdin. */
+	if (ftruncate(s->fd, (off_t)s->bytes) < 0 || fchmod(s->fd, 0444) < 0 ||
+	    fdatasync(s->fd) < 0)
 		return err_raise(-errno, "sync the input of a job");
 	return 0;
 }
