@@ -135,6 +135,8 @@ expire_by_id(struct engine *g, uint64_t id)
 
 	if (r != 0)
 		return err_fold(r);
+	if (j->state != JOB_QUEUED) /* the end of another of this turn has reached it */
+		return 0;
 	return expire(g, take_ptr(j));
 }
 
