@@ -183,7 +183,7 @@ static int
 set_key_conflict(struct ctxd_failure *f, const struct members *m)
 {
 	return failure_set(f, CTXD_E_KEY_CONFLICT,
-			   "the key \"%s\" is that of job %s, which differs", m->a, m->b);
+			   "the key \"%s\" is that of job %s", m->a, m->b);
 }
 
 static int

@@ -489,7 +489,7 @@ TEST(errors_become_sentences)
 	remote("io.ctxd.InvalidArgument", "{\"field\":\"timeout_usec\",\"reason\":\"is negative\"}",
 	       CTXD_E_INVALID_ARGUMENT, "timeout_usec: is negative");
 	remote("io.ctxd.KeyConflict", "{\"key\":\"k\",\"id\":7}", CTXD_E_KEY_CONFLICT,
-	       "the key \"k\" is that of job 7, which differs");
+	       "the key \"k\" is that of job 7");
 	remote("io.ctxd.QueueFull", "{\"limit\":100000}", CTXD_E_QUEUE_FULL,
 	       "the queue is full (limit 100000)");
 	remote("io.ctxd.StorageUnavailable", "{\"reason\":\"disk full\"}",
