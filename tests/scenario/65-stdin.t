@@ -397,15 +397,19 @@ def ballast(e, n):
     return os.path.join(e.state, f"ballast{n}")
 
 
+def fill(e):
+    with open(ballast(e, 0), "wb", buffering=0) as f:
+        try:
+            while f.write(b"x" * 4096):
+                pass
+        except OSError:
+            pass
+
+
 def full_disk(e):
     with e.connect() as v:
         s = spool(v, b"begin ")
-        with open(ballast(e, 0), "wb", buffering=0) as f:
-            try:
-                while f.write(b"x" * 4096):
-                    pass
-            except OSError:
-                pass
+        fill(e)
         more = base64.b64encode(b"x" * 100000).decode()
         like(refused(v.call, "StorageUnavailable", "Spool", data=more, spool=s)["reason"], "disk is full")
         os.unlink(ballast(e, 0))
@@ -414,6 +418,17 @@ def full_disk(e):
         id = v.call("Submit", argv=["cat"], stdin=s)["job"]["id"]
         is_(e.wait_end(id)["state"], "succeeded")
         is_(e.output(id), b"begin end")
+
+        # No room for the row: the file that had its name already loses it.
+        s = spool(v, b"in vain")
+        fill(e)
+        calls = [("Submit", {"argv": ["true"], "env": {"BIG": "x" * 20000}, "stdin": s})]
+        calls += [("Submit", {"argv": ["true"], "env": {"BIG": "x" * 20000}})] * 4
+        for r in v.pipeline(calls):
+            need(isinstance(r, VarlinkError), f"refused: {r}")
+            is_(r.short, "StorageUnavailable")
+        is_(names(e), [])
+        os.unlink(ballast(e, 0))
 
         # No room for its name: the job is not accepted, nor is what came with it in the same moment.
         s = spool(v, b"named")
