@@ -91,7 +91,7 @@ take_text(int (*parse)(const char *s, char **ret, const char **ret_why), const c
 
 	if (r != -EINVAL)
 		return r;
-	notice(n, "%s: left out, %s", name, why);
+	notice_add(n, "%s: left out, %s", name, why);
 	return 0;
 }
 
@@ -121,9 +121,9 @@ take_trace(const struct context_args *a, const struct job *p, struct job *j, str
 		return r;
 	}
 	if (a->traceparent)
-		notice(n, "traceparent: %s; a new trace is started", why);
+		notice_add(n, "traceparent: %s; a new trace is started", why);
 	else if (a->tracestate)
-		notice(n, "tracestate: left out, it means nothing without a traceparent");
+		notice_add(n, "tracestate: left out, it means nothing without a traceparent");
 	if (p && !a->traceparent) {
 		r = follow(j, &p->trace);
 		return r ? r : job_set(&j->tracestate, p->tracestate);

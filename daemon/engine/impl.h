@@ -238,6 +238,10 @@ int submit_check_times(int64_t timeout_us, int64_t deadline_us, struct refusal *
 int submit_copy_who(struct job *j, const struct requester *who); /* 0 or -ENOMEM */
 void submit_notice_clamp(const struct job *j, struct notices *n);
 
+/* ---- notice.c */
+/* One more for the submitter; beyond NOTICES_MAX they are dropped. */
+void notice_add(struct notices *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
 /* ---- context.c */
 /* Fill J (parent, inherit, values, trace, tracestate, baggage, inherited_us) from what is asked and
  * from the parent. A parent must be the requester's (or an administrator asks). 0,
@@ -247,7 +251,6 @@ int context_derive(struct engine *g, const struct requester *who, const struct c
 /* The context where the deadline that J inherited began: its parent, or one further up from which
  * the parent has it. 0: J inherited none. */
 uint64_t context_deadline_origin(struct engine *g, const struct job *j);
-void notice(struct notices *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- tree.c: every function works in the open transaction of this iteration */
 /* J, a context that is being cancelled, was closed, or has ended, as its row now says: ends all

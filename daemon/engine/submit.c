@@ -2,26 +2,12 @@
  * when a slot is free. */
 #include <errno.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "base/text.h"
 #include "core/deadline.h"
 #include "engine/impl.h"
-
-void
-notice(struct notices *n, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (n->n >= NOTICES_MAX)
-		return;
-	va_start(ap, fmt);
-	(void)vsnprintf(n->text[n->n++], sizeof(n->text[0]), fmt, ap);
-	va_end(ap);
-}
 
 /* Environment as the configuration lets it in. */
 static int
@@ -44,11 +30,11 @@ filter_env(const struct policy *p, const struct strv *env, struct strv *ret, str
 			return r;
 	}
 	if (left_out == 1)
-		notice(n, "the configuration leaves out the variable %.*s", (int)strcspn(one, "="),
-		       one);
+		notice_add(n, "the configuration leaves out the variable %.*s",
+			   (int)strcspn(one, "="), one);
 	else if (left_out > 1)
-		notice(n, "the configuration leaves out %zu variables of the environment",
-		       left_out);
+		notice_add(n, "the configuration leaves out %zu variables of the environment",
+			   left_out);
 	return 0;
 }
 
@@ -130,12 +116,12 @@ submit_notice_clamp(const struct job *j, struct notices *n)
 	if ((j->deadline_rule != RULE_CLASS_MAX && j->deadline_rule != RULE_GLOBAL_MAX) ||
 	    j->timeout_requested_us == INT64_MAX || j->timeout_requested_us == 0)
 		return;
-	notice(n, "timeout: asked %s, granted %s (rule %s)",
-	       j->timeout_requested_us > DUR_MAX_US
-		       ? "more than ten years"
-		       : dur_format(dur_usec(j->timeout_requested_us), asked, sizeof(asked)),
-	       dur_format(dur_usec(j->timeout_us), granted, sizeof(granted)),
-	       job_rule_name(j->deadline_rule));
+	notice_add(n, "timeout: asked %s, granted %s (rule %s)",
+		   j->timeout_requested_us > DUR_MAX_US
+			   ? "more than ten years"
+			   : dur_format(dur_usec(j->timeout_requested_us), asked, sizeof(asked)),
+		   dur_format(dur_usec(j->timeout_us), granted, sizeof(granted)),
+		   job_rule_name(j->deadline_rule));
 }
 
 /* --deadline sets a latest moment; the time to run is still the timeout's. Whoever expects
@@ -149,11 +135,12 @@ notice_earlier(const struct job *j, struct notices *n)
 	if (j->deadline_requested_us == 0 || j->deadline_requested_us <= latest ||
 	    j->timeout_requested_us != 0)
 		return;
-	notice(n,
-	       "the deadline is later than the timeout of %s (rule %s) ends: ask for more with a "
-	       "timeout",
-	       dur_format(dur_usec(j->timeout_us), granted, sizeof(granted)),
-	       job_rule_name(j->deadline_rule));
+	notice_add(
+		n,
+		"the deadline is later than the timeout of %s (rule %s) ends: ask for more with a "
+		"timeout",
+		dur_format(dur_usec(j->timeout_us), granted, sizeof(granted)),
+		job_rule_name(j->deadline_rule));
 }
 
 static bool
