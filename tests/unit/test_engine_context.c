@@ -10,8 +10,9 @@
 #define SPAN "00f067aa0ba902b7"
 #define PARENT "00-" TRACE "-" SPAN "-01"
 #define ALL (INHERIT_VALUES | INHERIT_TRACE | INHERIT_DEADLINE | INHERIT_CANCEL)
-#define SLACK (5 * SEC) /* between two looks at a clock, on a machine that has other things to do  \
-			 */
+#define SLACK                                                                                      \
+	(5 * SEC) /* between two looks at a clock, on a machine that has other things to do        \
+		   */
 
 enum { OWNER = 1000, OTHER = 1001 };
 
@@ -331,7 +332,7 @@ origin(uint64_t id)
  * which 6 is told. */
 TEST(where_a_deadline_began)
 {
-	uint64_t id[8];
+	uint64_t id[9];
 
 	setup();
 	id[1] = below(0, 0);
@@ -341,12 +342,14 @@ TEST(where_a_deadline_began)
 	id[5] = below(id[4], T0 + 100 * SEC);
 	id[6] = below(id[5], T0 + 60 * SEC);
 	id[7] = below(999, T0 + 60 * SEC);
+	id[8] = below(id[2], T0 + 200 * SEC); /* the clock was set in between */
 	is_int(origin(id[1]), 0);
 	is_int(origin(id[2]), id[1]);
 	is_int(origin(id[4]), id[1]);
 	is_int(origin(id[5]), id[1]);
 	is_int(origin(id[6]), id[5]);
 	is_int(origin(id[7]), 999); /* forgotten, but named */
+	is_int(origin(id[8]), id[2]);
 	teardown();
 }
 
