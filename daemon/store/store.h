@@ -101,7 +101,8 @@ int store_scope_overdue(struct store *s, int64_t now_ns, uint64_t *ids, size_t m
  */
 int store_bound(struct store *s, uint64_t after, uint64_t *ids, size_t max, size_t *ret_n);
 
-/* ---- events: history for a reader from outside, in the order of commits */
+/* ---- events (store_event.c): history for a reader from outside, in the order of commits. Only
+ * what is committed is shown; positions are never given twice, also where history was pruned. */
 struct store_event {
 	uint64_t edge; /* position: grows with each */
 	struct store_edge e;
@@ -122,7 +123,7 @@ typedef int (*store_event_fn)(void *arg, const struct store_event *ev);
  * stops and is returned. */
 int store_events(struct store *s, const struct store_event_filter *f, store_event_fn fn, void *arg,
 		 uint64_t *ret_next);
-int store_events_last(struct store *s, uint64_t *ret); /* newest edge, 0: none */
+int store_events_last(struct store *s, uint64_t *ret); /* newest edge ever, 0: none */
 
 /* Rows running or stopping, by id. */
 int store_live_each(struct store *s, store_job_fn fn, void *arg);

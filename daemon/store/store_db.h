@@ -133,7 +133,7 @@ store_db_str(sqlite3_stmt *st, int i)
 	return (char *)(uintptr_t)sqlite3_column_text(st, i);
 }
 
-/* store_job.c: decoding of a row for the walks. */
+/* store_row.c: decoding of a row for the walks. */
 struct store_row {
 	struct job job;   /* borrows from the statement */
 	uint32_t *groups; /* owned: job.groups */
