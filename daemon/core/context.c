@@ -29,7 +29,8 @@ context_name_valid(const char *name, size_t n)
 	if (n == 0 || n > CONTEXT_NAME_MAX || !(letter(name[0]) || name[0] == '_'))
 		return false;
 	for (size_t i = 1; i < n; i++)
-		if (!letter(name[i]) && !digit(name[i]) && !memchr("_.-", name[i], 3))
+		if (!letter(name[i]) && !digit(name[i]) &&
+		    (name[i] == '\0' || !strchr("_.-", name[i])))
 			return false;
 	return true;
 }
