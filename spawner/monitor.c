@@ -113,10 +113,8 @@ on_times(struct monitor *m)
 		}
 		m->output_ns = now + every;
 	}
-	if (m->rest_ns && m->rest_ns <= now) {
-		m->rest_ns = 0;
+	if (m->rest_ns && m->rest_ns <= now)
 		notify_read(m);
-	}
 	if (m->tell_ns && m->tell_ns <= now)
 		notify_tell(m);
 	if (m->tick_ns && m->tick_ns <= now) {

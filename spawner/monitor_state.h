@@ -55,12 +55,14 @@ struct monitor {
 	int64_t warn_at_ns, watchdog_at_ns;           /* while running; 0: not */
 	int64_t warned_ns;                            /* the last time */
 	int64_t output_ns, tick_ns, rest_ns, tell_ns; /* when to look next; 0: not */
+	int64_t share_ns;                             /* since when share_used is counted */
 	int64_t told_ns;     /* when ctxd was last told what the job said */
 	int64_t extended_us; /* wall: when the job last moved its deadline */
 	int64_t tick_every_ns;
 	int stop_signal, warn_signal;
-	uint32_t untold;  /* UNTOLD_* */
-	uint32_t refused; /* notifications from elsewhere */
+	uint32_t untold;     /* UNTOLD_* */
+	uint32_t share_used; /* notifications taken in */
+	uint32_t refused;    /* of these, from elsewhere */
 	struct result result;
 	struct progress progress; /* at_us 0: it has said nothing */
 };

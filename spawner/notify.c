@@ -6,8 +6,8 @@
  * are never taken: there is no room for them, so the kernel drops them as it hands the datagram
  * over.
  *
- * A job may talk as fast as it can: a wake takes in a few datagrams, then the socket rests and the
- * sender waits; ctxd is told the latest state a few times a second. */
+ * A job may talk as fast as it can: so many datagrams are taken in within a while, then the socket
+ * rests and the sender waits; ctxd is told the latest state a few times a second. */
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -25,8 +25,8 @@
 #include "spawner/notify.h"
 #include "spawner/tree.h"
 
-enum { DATAGRAM_MAX = 4096, PER_WAKE = 16, QUEUE_MAX = 1024 };
-#define REST_FOR (10 * NSEC_PER_MSEC)
+enum { DATAGRAM_MAX = 4096, SHARE = 16, QUEUE_MAX = 1024 };
+#define SHARE_EVERY (10 * NSEC_PER_MSEC)
 #define TELL_EVERY (100 * NSEC_PER_MSEC)
 
 /* A piece of a datagram; there is no NUL behind it. */
@@ -300,14 +300,17 @@ notify_tell(struct monitor *m)
 void
 notify_read(struct monitor *m)
 {
-	int n = 0;
+	int64_t now = mono_now().ns;
 
-	if (m->notify < 0 || m->rest_ns)
+	if (m->notify < 0 || m->rest_ns > now)
 		return;
-	while (n < PER_WAKE && receive(m))
-		n++;
-	if (n == PER_WAKE)
-		m->rest_ns = mono_now().ns + REST_FOR;
+	if (now >= m->share_ns + SHARE_EVERY) {
+		m->share_ns = now;
+		m->share_used = 0;
+	}
+	while (m->share_used < SHARE && receive(m))
+		m->share_used++;
+	m->rest_ns = m->share_used == SHARE ? m->share_ns + SHARE_EVERY : 0;
 	notify_tell(m);
 }
 

@@ -5,8 +5,8 @@
 
 struct monitor;
 
-/* Take in a bounded number of datagrams. Before anything is reaped, so that whoever spoke and ended
- * still has its pid. */
+/* Take in what came, at a bounded rate: monitor.rest_ns says when to come again. Before anything is
+ * reaped, so that whoever spoke and ended still has its pid. */
 void notify_read(struct monitor *m);
 /* The main process has ended and is not reaped: all that waits, as far as a queue can be long. */
 void notify_read_last(struct monitor *m);

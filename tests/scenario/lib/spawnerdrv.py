@@ -280,7 +280,8 @@ class Job:
     def tell(self, text, fds=()):
         """Send to the job's notify socket as this very process, which is not of the job."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as s:
-            socket.send_fds(s, [text if isinstance(text, bytes) else text.encode()], list(fds), 0, self.notify)
+            s.connect(self.notify)
+            socket.send_fds(s, [text if isinstance(text, bytes) else text.encode()], list(fds))
 
     def progress(self):
         """The file, or None."""
