@@ -4,11 +4,13 @@ matrix: each derivation with each event, undisturbed and with ctxd killed before
 import itertools
 import os
 import signal
+import sqlite3
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from apitest import *  # noqa: E402,F403
+from ctxtest import TIMEOUT  # noqa: E402
 
 ALL = ["values", "trace", "deadline", "cancel"]
 OVER = ("succeeded", "failed", "canceled", "deadline_exceeded", "interrupted", "closed")
@@ -356,6 +358,14 @@ def _():
     e.cleanup()
 
 
+def change(d, sql):
+    """Write into the database behind ctxd's back."""
+    db = sqlite3.connect(d.db, timeout=TIMEOUT)
+    db.execute(sql)
+    db.commit()
+    db.close()
+
+
 def fds(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
@@ -389,6 +399,51 @@ def _():
     wait_until(lambda: fds(e.proc.pid) <= before[0], "the descriptors to be closed")
     wait_until(lambda: len(e.shims()) <= before[1], "the monitors to end")
     is_(e.call("Stats")["jobs"]["open"], 0)
+    e.cleanup()
+
+
+@case("another boot: what ran is interrupted, children first; what queued below it is cancelled, what is detached is not")
+def _():
+    e = ApiDaemon(conf="[limits]\nrunning = 3\n")
+    top = e.submit("sleep", "1000")["id"]
+    ran = [top]
+    for _ in range(2):
+        ran.append(e.submit("sleep", "1000", parent=ran[-1], inherit=ALL)["id"])
+    queued = e.submit("sleep", "1000", parent=ran[1], inherit=ALL)["id"]
+    loose = e.submit("true", parent=ran[1])["id"]
+    pids = [e.wait_started(i)["pid"] for i in ran]
+    monitors = [e.monitor_pid(i) for i in ran]
+    e.stop()
+    for p in monitors:
+        os.kill(p, signal.SIGKILL)
+    wait_gone(pids + monitors)
+    change(e, f"UPDATE job SET boot = zeroblob(16) WHERE id IN ({', '.join(map(str, ran))})")
+    e.start()
+    for i in ran:
+        is_((wait_over(e, i)["state"], e.job(i)["cause_code"]), ("interrupted", "reboot"))
+    is_(end_of(wait_over(e, queued)), ("canceled", "context canceled", "parent", f"parent {ran[1]} ended: interrupted"))
+    is_(wait_over(e, loose)["state"], "succeeded")
+    e.cleanup()
+
+
+@case("a cancel that fails in the middle: nothing happened, nobody was stopped")
+def _():
+    e = ApiDaemon(conf="[limits]\nrunning = 3\n")
+    s = e.call("Scope")["job"]["id"]
+    first = e.submit("sleep", "1000", parent=s, inherit=ALL)["id"]
+    ran = [first, *(e.submit("sleep", "1000", parent=first, inherit=ALL)["id"] for _ in range(2))]
+    bad, last = (e.submit("sleep", "1000", parent=s, inherit=ALL) for _ in range(2))
+    is_([bad["state"], last["state"]], ["queued"] * 2)
+    change(e, f"UPDATE job SET span_id = x'00' WHERE id = {bad['id']}")
+    pids = [e.wait_started(i)["pid"] for i in ran]
+    refused(e.cancel, "StorageUnavailable", s)
+    refused(e.call, "StorageUnavailable", "Close", id=s, now=True)
+    is_([e.job(i)["state"] for i in (s, *ran, last["id"])], ["open", *["running"] * 3, "queued"])
+    ok(not any(exited(p) for p in pids))
+    change(e, f"UPDATE job SET span_id = x'{bad['span_id']}' WHERE id = {bad['id']}")
+    e.cancel(s)
+    for i in (*ran, bad["id"], last["id"]):
+        is_(wait_over(e, i)["cause"], f"parent {s} canceled")
     e.cleanup()
 
 
