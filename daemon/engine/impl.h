@@ -17,7 +17,7 @@
  *   events.c     history for readers, and who is told that there is more of it
  *   spool.c      standard input of jobs; sweep.c removes what of it nobody needs
  *   submit.c     accepting a job; submit_check.c says which are not
- *   control.c query.c watch.c retain.c   what their names say
+ *   control.c query.c watch.c retain.c notice.c refusal.c   what their names say
  *
  * Rules: the database is the truth. Counts in memory follow it and are rebuilt from it when a
  * commit fails (engine_resync). struct live exists for a committed running or stopping row only.
