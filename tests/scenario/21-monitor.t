@@ -364,6 +364,29 @@ signal.pause()
     is_((r.exit_code, r.out_bytes), (0, 0))
 
 
+@case("stderr in a file of its own: capped and measured like the other")
+def _():
+    path = os.path.join(s.out, "err")
+    err = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+    out_max = 1 << 20
+    j = s.sh("echo out; head -c 12000000 /dev/zero >&2; sleep 1000", out_max=out_max, err=err)
+    wait_until(lambda: os.stat(path).st_size == 12000000 and os.stat(path).st_blocks * 512 < 4000000, "the middle to be punched")
+    is_(j.output(), b"out\n")
+    j.stop()
+    r = j.end()
+    is_((r.out_bytes, r.out_dropped, r.err_bytes), (4, 0, 12000000))
+    ok(12000000 - out_max - 65536 - (1 << 20) - 4096 <= r.err_dropped <= 12000000 - out_max - 65536, f"dropped {r.err_dropped}")
+    is_(r.flags & (CAP_UNENFORCED | OUTPUT_FAILED), 0)
+    # The other way round, and both in one file.
+    os.truncate(path, 0)
+    r = s.sh("head -c 5000000 /dev/zero; echo e >&2", out_max=out_max, err=err).end()
+    is_((r.out_bytes, r.err_bytes, r.err_dropped), (5000000, 2, 0))
+    ok(r.out_dropped > 2000000, f"{r.out_dropped}")
+    r = s.sh("echo o; echo e >&2", out_max=out_max).end()
+    is_((r.out_bytes, r.err_bytes, r.err_dropped), (4, 0, 0))
+    os.close(err)
+
+
 null = os.open("/dev/null", os.O_RDWR)
 
 
