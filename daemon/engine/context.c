@@ -166,12 +166,10 @@ context_derive(struct engine *g, const struct requester *who, const struct conte
 		e = find_parent(g, who, a->parent, inherit, &p, r);
 		if (e != 0)
 			return e;
-	} else {
-		/* There is nobody to take anything from; but it may end with its client. */
-		inherit &= INHERIT_CANCEL;
 	}
 	j->parent = a->parent;
-	j->inherit = inherit;
+	j->inherit =
+		inherit; /* as asked; without a parent it is the client from whom it was taken */
 	e = take_values(a, inherit & INHERIT_VALUES ? p : NULL, j, r);
 	if (e != 0)
 		return e;

@@ -151,8 +151,8 @@ TEST(without_a_parent)
 
 		is_int(d.e, 0);
 		is_int(d.j->parent, 0);
-		/* it may be bound to its client; the rest has nowhere to come from */
-		is_int(d.j->inherit, i == 2 ? INHERIT_CANCEL : 0);
+		/* as asked: taken from the client, who brings it along */
+		is_int(d.j->inherit, i == 0 ? INHERIT_VALUES | INHERIT_TRACE : i == 1 ? 0 : ALL);
 		is_int(d.j->inherited_us, 0);
 		is_int(d.j->values.n, 0);
 		is_int(d.j->trace.flags, TRACE_SAMPLED | TRACE_RANDOM);
