@@ -477,6 +477,12 @@ def full_disk(e):
     ids += [e.call("Scope", parent=s, inherit=ALL)["job"]["id"] for _ in range(40)]
     wait_until(lambda: os.path.exists(told + ".ready") and len(read_file(told + ".ready")) == 40, "all to listen")
     e.restart()  # the log of the database is empty now: whatever is written needs room
+    soon = e.call("Scope", timeout_usec=2 * S)["job"]
+    end = time.time() + 2
+    client = e.connect()
+    client.send("Submit", {"argv": ["sleep", "1000"], "bound": True}, more=True)
+    bound = client.receive()[0]["job"]["id"]
+    e.wait_started(bound)
     before = {j["id"]: end_of(j) for j in e.jobs()}
     ballast = os.path.join(e.state, "ballast")
     with open(ballast, "ab", buffering=0) as f:
@@ -488,6 +494,8 @@ def full_disk(e):
                 pass
     refused(e.cancel, "StorageUnavailable", s, cause="x" * 1000)
     refused(e.call, "StorageUnavailable", "Close", id=s, cause="x" * 1000)
+    client.close()  # nobody asks for what follows from this, nor from the deadline: it is tried again
+    wait_until(lambda: time.time() > end + 0.5, "the deadline of a scope")
     is_({j["id"]: end_of(j) for j in e.jobs()}, before, "the rows")
     ok(not os.path.exists(told), "nobody was told to stop")
     os.unlink(ballast)
@@ -502,6 +510,8 @@ def full_disk(e):
     e.wait_all_ended()
     is_({end_of(e.job(i)) for i in ids}, {("canceled", "context canceled", "parent", f"parent {s} canceled: now")})
     is_(len(read_file(told)), 40)
+    is_(wait_over(e, bound)["cause_code"], "client_gone")
+    is_(wait_over(e, soon["id"])["state"], "deadline_exceeded")
 
 
 main()
