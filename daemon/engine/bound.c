@@ -4,8 +4,8 @@
  * counts. A connection that ends does so at once. After a start of ctxd all bound jobs are missing,
  * and their clients have `[daemon] reattach` to come back: it was ctxd that went away, not they.
  *
- * A job stays in the map until its row says that it is being stopped, or over: so a cancel that could
- * not be written is tried again. */
+ * A job stays in the map until its row says that it is being stopped, or over: so a cancel that
+ * could not be written is tried again. */
 #include <errno.h>
 #include <stdint.h>
 
@@ -187,8 +187,8 @@ bound_load(struct engine *g)
 			return err_pass(r);
 	} while (n == ARRAY_SIZE(ids));
 	if (g->missing.n > 0) {
-		log_info("%zu jobs are bound to clients that have %.3g s to come back", g->missing.n,
-			 (double)g->policy->reattach_us / 1e6);
+		log_info("%zu jobs are bound to clients that have %.3g s to come back",
+			 g->missing.n, (double)g->policy->reattach_us / 1e6);
 		arm(g, next_due(g, mono_now().ns));
 	}
 	return 0;

@@ -354,11 +354,10 @@ live_finish_one(struct engine *g, struct job *j, enum job_state to, const struct
 		(void)job_free(j);
 		return err_raise(-ENOMEM, "end a job");
 	}
-	*f = (struct finish_fx){
-		.fx.run = finish_run,
-		.g = g,
-		.job = j,
-		.was_live = j->state == JOB_RUNNING || j->state == JOB_STOPPING};
+	*f = (struct finish_fx){.fx.run = finish_run,
+				.g = g,
+				.job = j,
+				.was_live = j->state == JOB_RUNNING || j->state == JOB_STOPPING};
 	r = lifecycle_set(g, j, to, why);
 	if (!r && to == JOB_SUCCEEDED)
 		r = store_env_drop(g->store, j->id);
@@ -438,8 +437,9 @@ exec_text(const struct job *j, const struct result *res, char *buf, size_t size)
 	return buf;
 }
 
-/* It had ended by itself before this ctxd began, which only then wrote that it is being stopped, not
- * knowing (what it is attached to had ended in the meantime). Nobody stopped it: the true end counts. */
+/* It had ended by itself before this ctxd began, which only then wrote that it is being stopped,
+ * not knowing (what it is attached to had ended in the meantime). Nobody stopped it: the true end
+ * counts. */
 static bool
 ended_before_stop(const struct live *l, const struct result *res)
 {

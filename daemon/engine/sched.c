@@ -117,13 +117,17 @@ sched_run(struct engine *g)
 void
 sched_overdue_arm(struct engine *g)
 {
-	int64_t us;
+	int64_t us = 0;
 	int r = store_queue_next_deadline(g->store, &us);
+	ev_tstamp at;
 
 	ev_periodic_stop(g->loop, &g->overdue);
 	if (r != 0 || g->stopping)
 		return;
-	ev_periodic_set(&g->overdue, (ev_tstamp)us / 1e6, 0., NULL);
+	at = (double)us / 1e6;
+	if (!txn_ok(g->txn) && at < ev_now(g->loop) + STORAGE_RETRY_SEC) /* not again and again */
+		at = ev_now(g->loop) + STORAGE_RETRY_SEC;
+	ev_periodic_set(&g->overdue, at, 0., NULL);
 	ev_periodic_start(g->loop, &g->overdue);
 }
 

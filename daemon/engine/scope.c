@@ -1,10 +1,10 @@
-/* scope.c - contexts without a command: opened, closed, cancelled, past their deadline. Whatever ends
- * one ends all that is attached below it, in the same transaction.
+/* scope.c - contexts without a command: opened, closed, cancelled, past their deadline. Whatever
+ * ends one ends all that is attached below it, in the same transaction.
  *
  * A scope's deadline is kept by a timer here, for no process stands for a scope. While ctxd is down
  * it is kept by the monitors of what is attached, whose deadlines are no later. The timer runs on a
- * clock that stands still in suspend: the deadline is judged by CLOCK_BOOTTIME, and looked at once a
- * minute at least. */
+ * clock that stands still in suspend: the deadline is judged by CLOCK_BOOTTIME, and looked at once
+ * a minute at least. */
 #include <errno.h>
 #include <string.h>
 
@@ -194,6 +194,7 @@ make_scope(struct engine *g, const struct requester *who, const struct scope_arg
 		return err_raise(-ENOMEM, "open a scope");
 	j->kind = JOB_KIND_SCOPE;
 	j->state = JOB_OPEN;
+	j->umask = 022;
 	j->grace_us = g->policy->grace_us;
 	j->stop_signal = (int32_t)g->policy->stop_signal;
 	j->submitted_us = j->started_us = wall_to_usec(now);

@@ -5,10 +5,10 @@
  * first. Each context is read once and written once. The cause is the same for all of them, and so
  * is the end: it names the context where it began.
  *
- * What is left to itself: what is over or being stopped already keeps its cause (and with it all that
- * is below: that was reached then), what is detached. Therefore no context that is attached, not over
- * and not being stopped ever has a parent that is over or being stopped: nobody can attach to one, and
- * tree_check looks for it. */
+ * What is left to itself: what is over or being stopped already keeps its cause (and with it all
+ * that is below: that was reached then), what is detached. Therefore no context that is attached,
+ * not over and not being stopped ever has a parent that is over or being stopped: nobody can attach
+ * to one, and tree_check looks for it. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -54,8 +54,9 @@ add_id(struct engine_ids *ids, uint64_t id)
 static bool
 passed_on(const struct job *j)
 {
-	return j->cause && (j->cause_code == CAUSE_PARENT || j->cause_code == CAUSE_PARENT_DEADLINE ||
-			    j->cause_code == CAUSE_SCOPE_CLOSED);
+	return j->cause &&
+	       (j->cause_code == CAUSE_PARENT || j->cause_code == CAUSE_PARENT_DEADLINE ||
+		j->cause_code == CAUSE_SCOPE_CLOSED);
 }
 
 static const char *
@@ -81,7 +82,8 @@ stopped_cause(const struct job *j, char *text, size_t size)
 		(void)snprintf(text, size, "parent %" PRIu64 " deadline exceeded", j->id);
 		return CAUSE_PARENT_DEADLINE;
 	}
-	(void)snprintf(text, size, "parent %" PRIu64 " canceled%s%s", j->id, colon(j), cause_text(j));
+	(void)snprintf(text, size, "parent %" PRIu64 " canceled%s%s", j->id, colon(j),
+		       cause_text(j));
 	return CAUSE_PARENT;
 }
 

@@ -255,6 +255,20 @@ def _():
     is_(by, [(os.geteuid(),)] * 2)
 
 
+@case("a deadline that was handed down names where it began, also below those that only kept it")
+def _():
+    top = d.call("Scope", timeout_usec=3 * S)["job"]["id"]
+    ids = [d.submit("sleep", "1000", parent=top, inherit=["deadline"])["id"]]
+    ids.append(d.submit("sleep", "1000", parent=ids[0], inherit=["cancel"])["id"])
+    ids.append(d.submit("sleep", "1000", parent=ids[0], inherit=["deadline"])["id"])
+    loose = d.submit("sleep", "1000", parent=ids[0])["id"]
+    for i in ids:
+        is_(end_of(wait_over(d, i)),
+            ("deadline_exceeded", "context deadline exceeded", "parent_deadline", f"parent {top} deadline exceeded"))
+    is_(d.job(loose)["state"], "running")
+    d.cancel(loose, now=True)
+
+
 @case("first cause wins: what is being stopped, or over, keeps its own")
 def _():
     top = d.submit("sleep", "1000")["id"]
