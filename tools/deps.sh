@@ -1,7 +1,7 @@
 # tools/deps.sh - the distribution's packages that building, testing and linting need. Sourced by ./quickstart, ./runtests
 # and .ci/run; does nothing by itself.
 #
-#   deps_ensure [--no-install] SET...     SET: build test lint fuzz host
+#   deps_ensure [--no-install] SET...     SET: build test lint fuzz examples host
 #
 # Returns 0 when all packages of the sets are there, having installed the missing ones with apt-get (as root, or through
 # sudo), and says what it installs. With --no-install it lists what is missing and returns 1. The package lists are only
@@ -19,6 +19,8 @@ DEPS_test="perl python3 sqlite3 strace util-linux"
 DEPS_lint="clang clang-format clang-tidy cppcheck shellcheck mandoc binutils"
 # For `make fuzz`: libFuzzer and the sanitizers of clang.
 DEPS_fuzz="clang libclang-rt-dev"
+# For the examples in other languages, which are tested where these are.
+DEPS_examples="golang-go nodejs"
 # For .ci/run: sanitizer and valgrind runs, trees of both releases, a real systemd.
 DEPS_host="valgrind debootstrap systemd systemd-sysv systemd-container dbus mount"
 
