@@ -427,7 +427,7 @@ def full_disk(e):
         for r in v.pipeline(calls):
             need(isinstance(r, VarlinkError), f"refused: {r}")
             is_(r.short, "StorageUnavailable")
-        is_(names(e), [])
+        wait_until(lambda: not names(e), "its file to go")
         os.unlink(ballast(e, 0))
 
         # No room for its name: the job is not accepted, nor is what came with it in the same moment.
@@ -446,7 +446,7 @@ def full_disk(e):
             need(isinstance(r, VarlinkError), f"refused: {r}")
             is_(r.short, "StorageUnavailable")
         is_(e.jobs(name="lost"), [])
-        is_(names(e), [])
+        wait_until(lambda: not names(e), "its file to go")
         ok(not os.path.exists(marker), "none of them ran")
         for i in range(1, n):
             os.unlink(ballast(e, i))
