@@ -355,13 +355,16 @@ def _():
     is_(wait_over(d, s["id"])["state"], "deadline_exceeded")
 
 
-@case("what queues ends at once, and all that is below it, however deep")
+@case("what queues ends at once, and all that is below it, however deep and wide")
 def _():
     e = ApiDaemon(conf="[limits]\nrunning = 1\n")
     block = e.submit("sleep", "1000")["id"]
     ids = [e.submit("true")["id"]]
-    for n in range(3000):
+    for _ in range(2000):
         ids.append(e.submit("true", parent=ids[-1], inherit=["cancel"])["id"])
+    with e.connect() as v:
+        wide = v.pipeline([("Submit", {"argv": ["true"], "parent": ids[-1], "inherit": ["cancel"]})] * 700)
+    ids += [r["job"]["id"] for r in wide]
     e.cancel(ids[0], cause="all")
     is_({end_of(j) for j in e.jobs() if j["id"] in set(ids[1:])},
         {("canceled", "context canceled", "parent", f"parent {ids[0]} canceled: all")})
