@@ -1,6 +1,7 @@
 /* fuzz_varlink.c - what a stranger may send to ctxd: framing, a call, its parameters by a table.
  * And what a client may be sent. */
 #include <assert.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -18,6 +19,7 @@ struct args {
 	const char *text;
 	struct strv list, map;
 	struct varlink_ints ints;
+	double share;
 };
 
 static const struct varlink_arg spec[] = {
@@ -27,6 +29,7 @@ static const struct varlink_arg spec[] = {
 	{"argv", VARLINK_STRINGS, false, offsetof(struct args, list), SIZE_MAX},
 	{"env", VARLINK_STRMAP, false, offsetof(struct args, map), SIZE_MAX},
 	{"ids", VARLINK_INTS, false, offsetof(struct args, ints), SIZE_MAX},
+	{"percent", VARLINK_FLOAT, false, offsetof(struct args, share), SIZE_MAX},
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -51,6 +54,7 @@ decode(json_t *params)
 	int r = varlink_args_decode(params, spec, ARRAY_SIZE(spec), &a, &bad);
 
 	assert(r <= 0 || bad);
+	assert(isfinite(a.share));
 	check_strv(&a.list);
 	check_strv(&a.map);
 	varlink_args_done(spec, ARRAY_SIZE(spec), &a);

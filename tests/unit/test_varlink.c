@@ -629,6 +629,49 @@ TEST(args_refused)
 }
 
 /* What was decoded before the bad one is freed as well (the sanitizer looks). */
+TEST(args_float)
+{
+	static const struct {
+		const char *json;
+		double want;
+	} good[] = {{"{\"x\":1.5}", 1.5},    {"{\"x\":-0.25}", -0.25}, {"{\"x\":7}", 7},
+		    {"{\"x\":1e2}", 100},    {"{\"x\":0}", 0},         {"{\"x\":-3}", -3},
+		    {"{\"x\":1e308}", 1e308}};
+	static const char *const bad[] = {"{\"x\":\"1\"}", "{\"x\":true}", "{\"x\":[1]}",
+					  "{\"x\":{}}"};
+	struct share {
+		double x;
+		bool has_x;
+	} a;
+	const struct varlink_arg one[] = {{"x", VARLINK_FLOAT, false, offsetof(struct share, x),
+					   offsetof(struct share, has_x)}};
+	const char *name = NULL;
+	json_t *j;
+
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		memset(&a, 0, sizeof(a));
+		j = json(good[i].json);
+		is_int(varlink_args_decode(j, one, 1, &a, &name), 0);
+		ok(a.x >= good[i].want && a.x <= good[i].want && a.has_x);
+		json_decref(j);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		memset(&a, 0, sizeof(a));
+		j = json(bad[i]);
+		is_int(varlink_args_decode(j, one, 1, &a, &name), VARLINK_E_BAD);
+		is_str(name, "x");
+		ok(!a.has_x);
+		json_decref(j);
+	}
+	memset(&a, 0, sizeof(a));
+	j = json("{\"x\":null}");
+	is_int(varlink_args_decode(j, one, 1, &a, &name), 0);
+	ok(!a.has_x);
+	varlink_args_done(one, 1, &a);
+	json_decref(j);
+	ok(refused("{\"method\":\"a.b.C\",\"parameters\":{\"x\":1e999}}"));
+}
+
 TEST(args_half_decoded)
 {
 	struct args a = {0};
