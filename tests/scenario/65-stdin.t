@@ -159,6 +159,7 @@ def _():
 
 def drop_kept():
     """As if [environment] keep had passed for all that ended."""
+    d.wait_all_ended()
     d.stop()
     db = sqlite3.connect(d.db)
     db.execute("UPDATE job_env SET ended = 1 WHERE ended > 0")
