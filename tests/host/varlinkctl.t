@@ -5,7 +5,7 @@
 here=$(dirname -- "$(readlink -f -- "$0")")
 . "$here/../scenario/lib/ctx.sh"
 . "$here/tree.sh"
-plan 18
+plan 29
 
 tree_open "$(tree_base trixie)"
 at_exit tree_close
@@ -59,6 +59,32 @@ like "$out" '"foreign"' "with the job"
 
 vctl call --more "$socket" io.ctxd.Logs "{\"id\": $id}"
 like "$out" "$(printf 'from varlinkctl\n' | base64)" "call --more Logs"
+
+vctl call "$socket" io.ctxd.Scope '{"name": "outer", "values": {"tenant": "acme", "n": "1"}, "timeout_usec": 60000000}'
+is "$rc" 0 "call Scope with values"
+scope=$(json_get job.id <<<"$out")
+is "$(json_get job.kind <<<"$out") $(json_get job.state <<<"$out")" "scope open" "it answers with an open scope"
+
+vctl call "$socket" io.ctxd.Submit "{\"argv\": [\"sleep\", \"1000\"], \"parent\": $scope,
+	\"inherit\": [\"values\", \"trace\", \"deadline\", \"cancel\"], \"values\": {\"n\": \"2\"}, \"key\": \"once\"}"
+is "$rc" 0 "call Submit below it"
+job=$(json_get job.id <<<"$out")
+is "$(json_get job.values.tenant <<<"$out") $(json_get job.values.n <<<"$out")" "acme 2" "its values are the scope's and its own"
+is "$(json_get job.parent <<<"$out")" "$scope" "its parent is the scope"
+
+vctl call "$socket" io.ctxd.Progress "{\"id\": $job, \"percent\": 12.5, \"text\": \"an eighth\"}"
+is "$rc" 0 "call Progress with a number that is no integer"
+is "$(json_get job.progress.percent <<<"$out")" 12.5 "and back it comes"
+
+vctl call "$socket" io.ctxd.Close "{\"id\": $scope, \"cause\": \"done\"}"
+like "$out" "\"reached\".*\[[^0-9]*$job[^0-9]*\]" "call Close tells what it reached" || diag "$out"
+
+vctl call -E -j --more "$socket" io.ctxd.Events "{\"id\": $job, \"follow\": true}"
+is "$rc" 0 "call --more Events, until the job has ended"
+like "$out" '"canceled"' "which it does"
+
+vctl call "$socket" io.ctxd.Spool '{"data": "aGVsbG8K"}'
+is "$(json_get bytes <<<"$out")" 6 "call Spool"
 
 vctl call "$socket" io.ctxd.Get '{"id": 4711}'
 like "$rc $out" '^[1-9][0-9]* .*io\.ctxd\.NoSuchJob' "an error of ours comes with its name"
