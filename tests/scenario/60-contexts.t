@@ -269,6 +269,18 @@ def _():
     d.cancel(loose, now=True)
 
 
+@case("a parent that is past its deadline takes those below along when it begins to stop, not when it is gone")
+def _():
+    ready = os.path.join(d.dir, "late")
+    top = d.submit(sh=f"trap '' TERM; : >{ready}; while :; do sleep 0.05; done", timeout_usec=3 * S, grace_usec=3600 * S)["id"]
+    below = d.submit("sleep", "1000", parent=top, inherit=["cancel"])["id"]
+    wait_until(lambda: os.path.exists(ready), "the parent to be deaf")
+    is_(wait_over(d, below)["cause"], f"parent {top} deadline exceeded")
+    is_((d.job(top)["state"], d.job(top)["cause_code"]), ("stopping", "deadline"))
+    d.cancel(top, now=True)
+    is_(wait_over(d, top)["state"], "deadline_exceeded")
+
+
 @case("first cause wins: what is being stopped, or over, keeps its own")
 def _():
     top = d.submit("sleep", "1000")["id"]
