@@ -121,7 +121,7 @@ took(struct bar *b, const json_t *reply)
 /* ---- the connection */
 
 static void
-failed(struct bar *b, const struct ctxd_failure *f)
+drop(struct bar *b, const struct ctxd_failure *f)
 {
 	b->c = ctxd_close(b->c);
 	b->retry = mono_add(mono_now(), (struct dur){RETRY_MS * NSEC_PER_MSEC});
@@ -140,15 +140,15 @@ open_it(struct bar *b)
 
 	if (!params || conn_try(b->cli, &b->c, &f) < 0) {
 		json_decref(params);
-		failed(b, &f);
+		drop(b, &f);
 		return;
 	}
 	b->connected = true;
 	if (ctxd_send(b->c, "Get", conn_id(b->id), 0, &f) < 0) {
 		json_decref(params);
-		failed(b, &f);
+		drop(b, &f);
 	} else if (ctxd_send(b->c, "Events", params, CTXD_CALL_MORE, &f) < 0) {
-		failed(b, &f);
+		drop(b, &f);
 	}
 }
 
@@ -173,7 +173,7 @@ bar_step(struct bar *b)
 		if (r > 0)
 			return;
 		if (r < 0)
-			failed(b, &f);
+			drop(b, &f);
 		else
 			took(b, reply);
 	}

@@ -33,7 +33,7 @@ struct filter {
 		 OPTIONS_CLASS, offsetof(S, F.class_name)},                                          \
 		{"name", 'n', "NAME", "only jobs of this name", OPTIONS_NAME, offsetof(S, F.name)},  \
 		{"key", 'k', "KEY", "only the job of this key", OPTIONS_STRING, offsetof(S, F.key)}, \
-		{"value",      0,                                                                    \
+		{"value",      'v',                                                                  \
 		 "NAME=VALUE", "only those that carry this value (again for more: all of them)",     \
 		 OPTIONS_LIST, offsetof(S, F.values)},                                               \
 		{"trace",        0,                                                                  \

@@ -53,6 +53,9 @@ fail(const struct sending *x, const struct ctxd_failure *f)
 	if (f->code == CTXD_E_KEY_CONFLICT && x->open)
 		out_error(
 			"the connection broke before: it may be this very call that made the job");
+	else if (f->code == CTXD_E_KEY_CONFLICT && !s->if_exists)
+		out_error("that job differs in its command, directory, name, class, timeout, "
+			  "standard input or --split-output");
 	if (!is_large(s) || f->code == CTXD_E_UNREACHABLE)
 		return r;
 	out_error("the command and the environment are about %zu bytes; ctxd takes messages of at "

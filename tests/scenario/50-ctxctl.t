@@ -12,7 +12,8 @@ from ctxtest import *
 from ctxtest import CTXCTL, ctl_env, run
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-COMMANDS = ["submit", "run", "list", "status", "wait", "logs", "cancel", "extend", "doctor", "config", "reload", "help"]
+COMMANDS = ["submit", "run", "list", "status", "wait", "logs", "cancel", "signal", "extend", "scope", "tree",
+            "progress", "events", "doctor", "config", "reload", "help"]
 AS_JOB = ("run", "wait")
 
 d = Daemon(conf="[limits]\nrunning=2\n")
@@ -62,7 +63,7 @@ def _():
         r = d.ctl(c, "--help")
         is_((r.code, r.err), (0, ""))
         like(r.out, rf"\AUsage: ctxctl {c}")
-        like(r.out, r"^Examples?:\n  ctxctl|^Examples?:\n  id=")
+        like(r.out, r"^Examples?:\n  ctxctl|^Examples?:\n  (id|s)=")
         is_(d.ctl("help", c).out, r.out)
         section = re.search(rf"^\.Ss {c}\n(.*?)^\.S[sh] ", page, re.S | re.M)
         need(section, f"section {c}")
@@ -85,7 +86,7 @@ def _():
         r = d.ctl(word)
         is_((r.code, r.out), (2, ""))
         like(r.err, f"ctxctl {meant}`")
-    for word in ("retry", "prune", "scope", "events", "drain", "metrics", "\x1b[31m"):
+    for word in ("retry", "prune", "drain", "metrics", "\x1b[31m"):
         r = d.ctl(word)
         is_(r.code, 2)
         unlike(r.err, "did you mean|\x1b")
@@ -112,7 +113,8 @@ def _():
 def _():
     nowhere = os.path.join(d.dir, "nowhere.sock")
     for args in (["list"], ["status"], ["status", "1"], ["cancel", "1"], ["logs", "1"], ["extend", "1", "--by", "1h"], ["doctor"],
-                 ["config"], ["reload"], ["submit", "true"]):
+                 ["config"], ["reload"], ["submit", "true"], ["scope", "create"], ["scope", "close", "1"], ["tree"], ["tree", "1"],
+                 ["events"], ["events", "-f"], ["signal", "-s", "HUP", "1"]):
         r = d.ctl("--socket", nowhere, *args)
         is_((r.code, r.out), (5, ""), " ".join(map(str, args)))
         like(r.err, re.escape(nowhere))

@@ -3,6 +3,8 @@
 #include <sys/stat.h>
 
 /* NOLINTBEGIN(bugprone-suspicious-include) */
+#include "cli/bar.c"
+#include "cli/conn.c"
 #include "cli/exitcode.c"
 #include "cli/near.c"
 #include "cli/options.c"
@@ -100,6 +102,39 @@ TEST(spans_for_people)
 	is_str(out_bytes(1536, b), "1.5 KiB");
 	is_str(out_bytes(INT64_C(3) << 30, b), "3.0 GiB");
 	(void)out_bytes(INT64_MAX, b);
+}
+
+static const char *
+bar_of(double percent, const char *text, size_t width)
+{
+	static char line[256];
+	struct buf b = {0};
+
+	ok(bar_line(&b, 42, percent, text, width) == 0);
+	ok(width_of(buf_head(&b), buf_len(&b)) <= width);
+	(void)buf_putc(&b, '\0');
+	(void)snprintf(line, sizeof(line), "%s", buf_head(&b));
+	buf_done(&b);
+	return line;
+}
+
+TEST(bars)
+{
+	is_str(bar_of(0, NULL, 32), "job 42   0% [..................]");
+	is_str(bar_of(50, NULL, 32), "job 42  50% [#########.........]");
+	is_str(bar_of(100, NULL, 32), "job 42 100% [##################]");
+	is_str(bar_of(99.9, "", 32), "job 42  99% [#################.]");
+	is_str(bar_of(1000, NULL, 32), "job 42 100% [##################]");
+	is_str(bar_of(-1, NULL, 32), "job 42   0% [..................]");
+	is_str(bar_of(50, "page 5", 50), "job 42  50% [########........] page 5");
+	/* What is narrow has no room for it, then for the text, then for anything. */
+	is_str(bar_of(50, "page 5", 20), "job 42  50% page 5");
+	is_str(bar_of(50, "page 5", 14), "job 42  50% pa");
+	is_str(bar_of(50, "page 5", 3), "job");
+	is_str(bar_of(50, "page 5", 0), "");
+	/* Never half a character, and nothing that acts on the terminal. */
+	is_str(bar_of(50, "\xe4\xb8\xad\xe6\x96\x87", 15), "job 42  50% \xe4\xb8\xad");
+	is_str(bar_of(50, "\033[2J", 22), "job 42  50% \\x1b[2J");
 }
 
 /* ---- options */
@@ -307,6 +342,17 @@ TEST(ends)
 	is_int(code, 124);
 	is_str(end_of("{\"id\":1,\"state\":\"running\"}", &code), "running");
 	is_int(code, 125);
+	is_str(end_of("{\"id\":1,\"kind\":\"scope\",\"state\":\"closed\"}", &code), "closed");
+	is_int(code, 0);
+	is_str(end_of("{\"id\":1,\"kind\":\"scope\",\"state\":\"closed\",\"cause\":\"over\"}",
+		      &code),
+	       "closed: over");
+	is_str(end_of("{\"id\":1,\"kind\":\"scope\",\"state\":\"open\"}", &code), "open");
+	is_int(code, 125);
+	is_str(end_of("{\"id\":1,\"kind\":\"scope\",\"state\":\"deadline_exceeded\","
+		      "\"timeout_usec\":600000000,\"deadline_rule\":\"inherited\"}",
+		      &code),
+	       "deadline exceeded: granted 10m (rule inherited)");
 	is_str(end_of("{\"id\":1,\"state\":\"of\\na later version\"}", &code),
 	       "of\\na later version");
 	is_int(code, 125);
