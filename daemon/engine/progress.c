@@ -148,9 +148,9 @@ save_row(struct live *l)
 	int r;
 
 	ev_timer_stop(l->engine->loop, &l->progress_timer);
-	l->progress_saved_ns = mono_now().ns;
 	if (!pending(l) || l->in_txn || l->has_end)
 		return 0;
+	l->progress_saved_ns = mono_now().ns;
 	r = store_job_get(l->engine->store, l->id, &j);
 	if (r != 0)
 		return err_fold(r);
