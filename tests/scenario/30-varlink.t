@@ -81,7 +81,7 @@ def _():
         is_((job["name"], job["cwd"], job["umask"], job["stop_signal"], job["priority"], job["grace_usec"]),
             ("first", "/tmp", 0o27, "INT", 4, 1_000_000))
         is_((job["timeout_usec"], job["timeout_requested_usec"], job["deadline_rule"]), (5000000, 5000000, "requested"))
-        is_((job["values"], job["inherit"], job["parent"], job["kind"]), ({}, [], None, "job"))
+        is_((job["values"], job["inherit"], job["parent"], job["kind"]), ({}, ["values", "trace"], None, "job"))
         end = v.call("Wait", ids=[job["id"]])["jobs"][0]
         is_((end["state"], end["exit_code"], end["cause_code"], end["known_by"]), ("failed", 3, "exit", "monitor"))
         like(end["ended_at"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")

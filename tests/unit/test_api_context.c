@@ -10,7 +10,7 @@
 #define SUBMIT(params) "{\"method\":\"io.ctxd.Submit\",\"parameters\":{\"argv\":[\"x\"]" params "}}"
 #define SUBMIT_MORE(params)                                                                        \
 	"{\"method\":\"io.ctxd.Submit\",\"more\":true,\"parameters\":{\"argv\":[\"x\"]" params "}" \
-											       "}"
+	"}"
 #define CALL(method, params) "{\"method\":\"io.ctxd." method "\",\"parameters\":{" params "}}"
 #define MORE(method, params)                                                                       \
 	"{\"method\":\"io.ctxd." method "\",\"more\":true,\"parameters\":{" params "}}"
