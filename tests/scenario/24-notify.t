@@ -250,6 +250,11 @@ os.write(1, b'said %d ' % k)
     r = j.end()
     is_((r.exit_code, r.leftovers), (0, 0))
     is_(j.progress().text, f"word {said - 1}")
+    # More than is taken in at once, and gone while the socket rests.
+    for _ in range(5):
+        j = s.talk("[tell(f'STATUS=word {k}') for k in range(26)]; os._exit(0)", python=True)
+        is_(j.end().exit_code, 0)
+        is_(j.progress().text, "word 25")
 
 
 @case("a flood: few datagrams are taken in, few frames told, ctl answers, nothing grows, the last word arrives")
@@ -440,8 +445,8 @@ def _():
     start = boottime_ns()
     near(j, 60, 0.3)
     t.do("while len(w) < 1: time.sleep(0.01)")
-    # It moves its deadline because of that, and again: not warned more often than each second.
-    t.do("tell('EXTEND_TIMEOUT_USEC=61000000'); barrier()")
+    # However its deadline is moved because of that, it is not warned more often than each second.
+    near(j, 60, -5)
     t.do("while len(w) < 2: time.sleep(0.01)")
     t.do("[(tell(f'EXTEND_TIMEOUT_USEC={61000000 + i * 1000}'), barrier()) for i in range(100)]")
     near(j, 60, 1.5)
@@ -529,6 +534,18 @@ def _():
     j.stop(STOP_NOW)
     r = j.end()
     is_((r.exit_code, r.stop_cause, r.leftovers >= 1), (3, CAUSE_NONE, True))
+    # It ended because it was stopped, and another one does not.
+    j = s.sh("sh -c 'trap \"\" TERM; trap \"echo heard\" USR1; echo up; while :; do sleep 0.02; done' & wait", grace=1000)
+    wait_until(lambda: j.output() == b"up\n", "up")
+    j.stop()
+    j.stopping()
+    wait_until(lambda: exited(j.hello.pid), "the main process to end")
+    j.signal(signal.SIGUSR1)
+    j.signal(signal.SIGUSR1, SIGNAL_TREE)
+    j.signal(signal.SIGKILL)
+    j.connect().expect(HELLO, phase=S_STOPPING)
+    j.stop(STOP_NOW)
+    is_((j.end().exit_code, j.output()), (-signal.SIGTERM, b"up\n"))
 
 
 @case("SIGKILL of the monitor: what the job said last is part of what it leaves; FORGET removes it")
