@@ -871,6 +871,28 @@ TEST(progress_of_all_that_run)
 	server_stop();
 }
 
+TEST(progress_of_more_than_a_page)
+{
+	struct client c;
+
+	server_start();
+	list_rows = 1100;
+	said_anything = true;
+	said = 2;
+	c = client();
+	call(&c, MORE("Events", "\"follow\":true,\"progress\":true"));
+	for (size_t n = 0, page; n < list_rows; n += page) {
+		const char *text = events_reply(&c, true, NULL);
+
+		page = 1;
+		for (; *text; text++)
+			page += *text == ' ';
+		ok(page <= 500);
+	}
+	client_done(&c);
+	server_stop();
+}
+
 TEST(who_follows_and_does_not_read_costs_a_page)
 {
 	struct client c, d;
