@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """bench.py - what users feel, measured on a private ctxd, as ratios to floors taken in the same run.
 
-Usage: bench.py [-q] [NAME …]     names: submit rate durable memory term wait list ready leak peers (default: all but peers)
+Usage: bench.py [-q] [NAME …]     names: submit rate durable memory term wait tree key list ready leak peers (default: all but peers)
 -q: a tenth of the work. Prints one line a figure: name, figure, target. Exit status 0 whatever the figures are: a machine that is
 busy is no defect. `make bench` builds and runs it.
 """
@@ -217,6 +217,52 @@ def bench_wait():
     halt(d)
 
 
+def bench_tree():
+    """A scope with a thousand running jobs is cancelled: the request, the first and the last TERM, the last end."""
+    total = n(1000, 100)
+    d = daemon(f"[limits]\nrunning = {total + 10}\nqueued = 10000000\n[deadline]\ngrace = 5s\n")
+    with Varlink(d.sock) as v:
+        v.timeout = 120
+        scope = v.call("Scope", name="bench")["job"]["id"]
+        jobs = []
+        for _ in range(total):
+            jobs.append(v.call("Submit", argv=[STAMP, "term"], parent=scope,
+                               inherit=["values", "trace", "deadline", "cancel"])["job"]["id"])
+        wait_until(lambda: counts(d)["running"] == total, "the jobs to run", 60)
+        wait_until(lambda: all(len(d.job_pids(i)) for i in jobs[-3:]), "the last ones to be there", 60)
+        time.sleep(1)  # allow-sleep: programs that were just started settle
+        t = time.time_ns()
+        v.call("Cancel", id=scope, cause="bench")
+        answered = time.time_ns()
+        v.call("Wait", ids=jobs)
+        ended = time.time_ns()
+        terms = sorted(int(d.logs(i)) for i in jobs)
+    say(f"scope of {total} jobs cancelled: answer / first TERM",
+        f"{(answered - t) / 1e6:.1f} / {(terms[0] - t) / 1e6:.1f} ms", "first TERM <= 50 ms")
+    say("... last TERM / all ended", f"{(terms[-1] - t) / 1e6:.0f} / {(ended - t) / 1e6:.0f} ms", "<= grace + 1 s (6000 ms)")
+    halt(d)
+
+
+def bench_key():
+    """One key, many times over one connection, pipelined."""
+    d = daemon()
+    total = n(10000)
+    t = time.monotonic()
+    with Varlink(d.sock) as v:
+        v.timeout = 120
+        ids, created = set(), 0
+        for _ in range(total // 100):
+            for _ in range(100):
+                v.send("Submit", {"argv": ["/bin/true"], "key": "one"})
+            for _ in range(100):
+                r = v.receive()[0]
+                ids.add(r["job"]["id"])
+                created += r["created"]
+    took = time.monotonic() - t
+    say(f"{total} submissions of one key", f"{len(ids)} job, {created} created, {total / took:.0f}/s", "1 job")
+    halt(d)
+
+
 def multiply(db, total):
     """Make TOTAL ended rows out of the first one, behind ctxd's back (it is stopped)."""
     c = sqlite3.connect(db)
@@ -321,7 +367,7 @@ def bench_peers():
 
 def main():
     names = [a for a in sys.argv[1:] if not a.startswith("-")]
-    every = ["submit", "rate", "durable", "memory", "term", "wait", "list", "ready", "leak"]
+    every = ["submit", "rate", "durable", "memory", "term", "wait", "tree", "key", "list", "ready", "leak"]
     print(f"# {os.cpu_count()} cores, Linux {os.uname().release}, load {os.getloadavg()[0]:.1f}", flush=True)
     try:
         for name in names or every:
