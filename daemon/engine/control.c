@@ -14,7 +14,6 @@ struct extend_fx {
 	uint64_t id;
 	uint32_t attempt;
 	int64_t deadline_ns;
-	bool scope;
 };
 
 int
@@ -122,8 +121,6 @@ extend_run(struct effect *fx, int result)
 	struct extend_fx *f = container_of(fx, struct extend_fx, fx);
 	struct live *l = live_find(f->g, f->id);
 
-	if (f->scope)
-		scope_arm(f->g);
 	if (result == 0 && l && l->attempt == f->attempt) {
 		l->deadline_boot_ns = f->deadline_ns;
 		live_arm_backstop(l);
@@ -201,8 +198,7 @@ extend_write(struct engine *g, struct job *j, int64_t deadline_ns)
 				.g = g,
 				.id = j->id,
 				.attempt = j->attempt,
-				.deadline_ns = deadline_ns,
-				.scope = j->kind == JOB_KIND_SCOPE};
+				.deadline_ns = deadline_ns};
 	txn_defer(g->txn, &f->fx);
 	return 0;
 }
