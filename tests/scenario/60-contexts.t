@@ -369,6 +369,25 @@ def _():
     is_(wait_over(d, s["id"])["state"], "deadline_exceeded")
 
 
+@case("a cancel that was committed and told to nobody is told after the next start, to all that it reached")
+def _():
+    s = d.call("Scope")["job"]["id"]
+    ids = [attached(s) for _ in range(2)]
+    ids.append(attached(ids[0]))
+    monitors = [d.monitor_pid(i) for i in ids]
+    for p in monitors:
+        os.kill(p, signal.SIGSTOP)
+    d.restart()  # connects to them, and gets no HELLO: so nothing can be told
+    d.cancel(s, cause="silently")
+    is_([d.job(i)["state"] for i in ids], ["stopping"] * 3)
+    d.kill9()
+    for p in monitors:
+        os.kill(p, signal.SIGCONT)
+    d.start()
+    for i in ids:
+        is_(end_of(wait_over(d, i)), ("canceled", "context canceled", "parent", f"parent {s} canceled: silently"))
+
+
 @case("what queues ends at once, and all that is below it, however deep and wide")
 def _():
     e = ApiDaemon(conf="[limits]\nrunning = 1\n")
