@@ -27,10 +27,8 @@ static void
 arm(struct monitor *m)
 {
 	struct itimerspec t = {0};
-	int64_t at = m->alarm_ns;
+	int64_t at = sooner(sooner(m->alarm_ns, m->warn_at_ns), m->watchdog_at_ns);
 
-	if (m->state == S_RUNNING)
-		at = sooner(sooner(at, m->warn_at_ns), m->watchdog_at_ns);
 	t.it_value.tv_sec = at / NSEC_PER_SEC;
 	t.it_value.tv_nsec = at % NSEC_PER_SEC;
 	if (timerfd_settime(m->timer, TFD_TIMER_ABSTIME, &t, NULL) < 0)

@@ -1,5 +1,6 @@
-/* alarm.h - the monitor's one timer: the deadline or the end of the grace, and while the job runs
- * also the warning before the deadline and the watchdog. All on CLOCK_BOOTTIME. */
+/* alarm.h - the monitor's one timer: the deadline or the end of the grace, the warning before the
+ * deadline, the watchdog. All on CLOCK_BOOTTIME. What is due is an event; whether it means anything
+ * by then, action.c knows. */
 #ifndef CTX_SPAWNER_ALARM_H
 #define CTX_SPAWNER_ALARM_H
 

@@ -52,7 +52,7 @@ struct monitor {
 	int64_t limit_ns;                             /* the job may not move its deadline beyond */
 	int64_t grace_ns, warn_ns, watchdog_ns;       /* spans; the last two 0: none asked for */
 	int64_t alarm_ns;                             /* deadline or end of the grace; 0: not */
-	int64_t warn_at_ns, watchdog_at_ns;           /* while running; 0: not */
+	int64_t warn_at_ns, watchdog_at_ns;           /* 0: not */
 	int64_t warned_ns;                            /* the last time */
 	int64_t output_ns, tick_ns, rest_ns, tell_ns; /* when to look next; 0: not */
 	int64_t share_ns;                             /* since when share_used is counted */
