@@ -54,7 +54,7 @@ EVENTS = {
     "scope canceled": ("scope", "canceled"),
     "scope's deadline": ("scope", "deadline_exceeded"),
 }
-DEADLINE = 5  # seconds, of the parents whose deadline is to pass
+DEADLINE = 4  # seconds, of the parents whose deadline is to pass
 LONG = 120  # of the others: less than a job gets by itself
 
 
@@ -257,8 +257,21 @@ def _():
     is_(by, [(os.geteuid(),)] * 2)
 
 
+late = []
+
+
+def deaf_parent():
+    """Of the next case: so both wait for their deadlines at the same time."""
+    ready = os.path.join(d.dir, "deaf")
+    late.append(d.submit(sh=f"trap '' TERM; : >{ready}; while :; do sleep 0.05; done", timeout_usec=3 * S,
+                         grace_usec=3600 * S)["id"])
+    late.append(d.submit("sleep", "1000", parent=late[0], inherit=["cancel"])["id"])
+    wait_until(lambda: os.path.exists(ready), "the parent to be deaf")
+
+
 @case("a deadline that was handed down names where it began, also below those that only kept it")
 def _():
+    deaf_parent()
     top = d.call("Scope", timeout_usec=3 * S)["job"]["id"]
     ids = [d.submit("sleep", "1000", parent=top, inherit=["deadline"])["id"]]
     ids.append(d.submit("sleep", "1000", parent=ids[0], inherit=["cancel"])["id"])
@@ -273,10 +286,7 @@ def _():
 
 @case("a parent that is past its deadline takes those below along when it begins to stop, not when it is gone")
 def _():
-    ready = os.path.join(d.dir, "late")
-    top = d.submit(sh=f"trap '' TERM; : >{ready}; while :; do sleep 0.05; done", timeout_usec=3 * S, grace_usec=3600 * S)["id"]
-    below = d.submit("sleep", "1000", parent=top, inherit=["cancel"])["id"]
-    wait_until(lambda: os.path.exists(ready), "the parent to be deaf")
+    top, below = late
     is_(wait_over(d, below)["cause"], f"parent {top} deadline exceeded")
     is_((d.job(top)["state"], d.job(top)["cause_code"]), ("stopping", "deadline"))
     d.cancel(top, now=True)
