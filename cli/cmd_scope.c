@@ -86,7 +86,7 @@ make(struct cli *cli, struct context *o, json_t *params)
 		first = why;
 		r = ctxd_call(c, "Scope", json_incref(params), &reply, &why);
 	}
-	return r < 0 ? conn_fail(cli, &why) : made(cli, o, reply, first.text);
+	return r < 0 ? context_fail(cli, &why) : made(cli, o, reply, first.text);
 }
 
 static int

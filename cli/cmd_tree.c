@@ -163,6 +163,8 @@ missing(struct tree *t, size_t from, uint64_t *ids)
 {
 	size_t n = 0, kept = 0;
 
+	if (t->n == 0)
+		return 0;
 	for (size_t i = from; i < t->n; i++)
 		if (t->nodes[i].v.parent && t->nodes[i].v.parent < t->nodes[i].v.id)
 			ids[n++] = t->nodes[i].v.parent;

@@ -311,6 +311,17 @@ context_orphan(struct context *o, json_t *params, const struct ctxd_failure *f)
 	return true;
 }
 
+int
+context_fail(const struct cli *cli, const struct ctxd_failure *f)
+{
+	int r = conn_fail(cli, f);
+
+	if (f->code == CTXD_E_ALREADY_ENDED)
+		out_error("nothing can be attached to it any more; with --detach its values and "
+			  "its trace can still be taken");
+	return r;
+}
+
 void
 context_say_orphan(const struct context *o, const char *why)
 {

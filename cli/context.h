@@ -87,6 +87,8 @@ int context_params(const struct cli *cli, struct context *o, json_t *params);
 /* The call failed with F, perhaps because of its parent. True: PARAMS have none any more, try
  * again. */
 bool context_orphan(struct context *o, json_t *params, const struct ctxd_failure *f);
+/* The call failed with F for good: say it, and what can be done. The exit code. */
+int context_fail(const struct cli *cli, const struct ctxd_failure *f);
 /* Say that it went on without the parent; WHY is what the first call failed with. */
 void context_say_orphan(const struct context *o, const char *why);
 

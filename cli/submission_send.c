@@ -48,7 +48,7 @@ static int
 fail(const struct sending *x, const struct ctxd_failure *f)
 {
 	const struct submission *s = x->s;
-	int r = conn_fail(x->cli, f);
+	int r = context_fail(x->cli, f);
 
 	if (f->code == CTXD_E_KEY_CONFLICT && x->open)
 		out_error(
@@ -106,6 +106,10 @@ failed(struct sending *x, const struct ctxd_failure *f)
 	if (!x->open) { /* at once, the first time */
 		x->open = true;
 		x->give_up = mono_add(mono_now(), dur_sec(AGAIN_S));
+		if (out_err_is_terminal())
+			out_error("the connection to ctxd broke before its answer; asking again "
+				  "for at most %d s",
+				  AGAIN_S);
 		return 0;
 	}
 	if (mono_diff(x->give_up, mono_now()).ns <= 0)

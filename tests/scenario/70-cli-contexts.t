@@ -160,7 +160,7 @@ def _():
     s = scope("-v", "a=1")
     d.ctl_ok("scope", "close", s)
     for args in (["--attach"], ["--inherit", "cancel"]):
-        refused(["submit", "-p", s, *args, "true"], 1, f"{s} has already ended: closed")
+        refused(["submit", "-p", s, *args, "true"], 1, f"{s} has already ended: closed", "--detach")
         refused(["scope", "create", "-p", s, *args], 1, f"{s} has already ended: closed")
     refused(["run", "-p", s, "true"], 125, f"{s} has already ended")
     id = d.submit("-p", s, "--keep-deadline", "true")
