@@ -39,14 +39,10 @@ void
 alarm_deadline(struct monitor *m)
 {
 	m->alarm_ns = m->deadline_ns;
-	m->warn_at_ns = 0;
 	if (m->warn_ns) {
-		int64_t at = m->deadline_ns - m->warn_ns;
-
-		if (at < m->warned_ns + WARN_EVERY)
-			at = m->warned_ns + WARN_EVERY;
-		if (at < m->deadline_ns)
-			m->warn_at_ns = at;
+		m->warn_at_ns = m->deadline_ns - m->warn_ns;
+		if (m->warn_at_ns < m->warned_ns + WARN_EVERY)
+			m->warn_at_ns = m->warned_ns + WARN_EVERY;
 	}
 	arm(m);
 }
