@@ -244,6 +244,28 @@ TEST(relative_to_a_directory)
 	is_int(sock_connect_at(deep, "ctl-link", SOCK_SEQPACKET), -ECONNREFUSED);
 }
 
+TEST(bound_for_datagrams)
+{
+	_close_ int fd = sock_bind_at(dir, "datagrams", SOCK_DGRAM, 0600);
+	_close_ int client = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	mode_t old = umask(0);
+	struct stat st;
+	char c = 0;
+
+	need(fd >= 0 && client >= 0);
+	(void)snprintf(a.sun_path, sizeof(a.sun_path), "%s", in_dir("datagrams"));
+	is_int(fstatat(dir, "datagrams", &st, 0), 0);
+	is_int(st.st_mode & 07777, 0600);
+	is_int(fcntl(fd, F_GETFD), FD_CLOEXEC);
+	is_int(recv(fd, &c, 1, 0), -1); /* does not block */
+	is_int(sendto(client, "x", 1, 0, (struct sockaddr *)&a, sizeof(a)), 1);
+	is_int(recv(fd, &c, 1, 0), 1);
+	is_int(c, 'x');
+	is_int(sock_bind_at(dir, "datagrams", SOCK_DGRAM, 0600), -EADDRINUSE);
+	(void)umask(old);
+}
+
 TEST(peer)
 {
 	int s[2];
