@@ -18,9 +18,10 @@
 #include "engine/impl.h"
 
 enum {
-	BLOCK = 256,      /* ids asked of the store at a time */
-	CHECK_ROWS = 32,  /* that one check looks at */
-	CAUSE_TEXT = 1200 /* a cause of the longest kind, and what is put ahead of it */
+	BLOCK = 256,       /* ids asked of the store at a time */
+	CHECK_ROWS = 32,   /* that one check looks at */
+	CLIMB_MOST = 1024, /* contexts on the way up from one to another */
+	CAUSE_TEXT = 1200  /* a cause of the longest kind, and what is put ahead of it */
 };
 
 struct walk {
@@ -116,31 +117,18 @@ cause_below(const struct job *j, char *text, size_t size)
 
 /* ---- the walk */
 
-/* What is below one that is being stopped was reached before: there is only hurrying to do, and
- * counting. */
+/* Takes J. RET_REACHED: it ends by this. */
 static int
-visit_stopping(struct walk *w, struct job *j, bool *ret_below)
+visit_job(struct walk *w, struct job *j, bool *ret_reached)
 {
-	*ret_below = w->now || w->reached;
-	return w->now ? live_hurry(w->g, j) : 0;
-}
-
-/* Takes J. RET_BELOW: there may be something to do below it. */
-static int
-visit_job(struct walk *w, struct job *j, bool *ret_below)
-{
-	int r = 0;
-
-	*ret_below = true;
+	*ret_reached = true;
 	switch (j->state) {
 	case JOB_QUEUED:
 	case JOB_OPEN:
 		return live_finish_one(w->g, j, w->end, &w->why);
 	case JOB_RUNNING:
 		return live_stop(w->g, j, &w->why, w->now);
-	case JOB_STOPPING:
-		r = visit_stopping(w, j, ret_below);
-		break;
+	case JOB_STOPPING: /* and so is all that is below: see stopping_below */
 	case JOB_SUCCEEDED:
 	case JOB_FAILED:
 	case JOB_CANCELED:
@@ -149,23 +137,24 @@ visit_job(struct walk *w, struct job *j, bool *ret_below)
 	case JOB_CLOSED:
 		break;
 	}
+	*ret_reached = false;
 	(void)job_free(j);
-	return r;
+	return 0;
 }
 
 static int
 visit(struct walk *w, uint64_t id)
 {
 	struct job *j = NULL;
-	bool below;
+	bool reached;
 	int r = store_job_get(w->g->store, id, &j);
 
 	if (r != 0)
 		return err_fold(r);
-	r = visit_job(w, j, &below);
-	if (r == 0 && w->reached)
+	r = visit_job(w, j, &reached);
+	if (r == 0 && reached && w->reached)
 		r = add_id(w->reached, id);
-	if (r == 0 && below)
+	if (r == 0 && reached)
 		r = add_id(&w->todo, id);
 	return r < 0 ? err_pass(r) : 0;
 }
@@ -191,17 +180,85 @@ visit_children(struct walk *w, uint64_t parent)
 	return 0;
 }
 
+/* ---- what is being stopped already */
+
+static int
+collect_stopping(void *arg, const struct job *j)
+{
+	bool attached = j->parent != 0 && j->inherit & INHERIT_CANCEL;
+
+	return attached && j->state == JOB_STOPPING ? add_id(arg, j->id) : 0;
+}
+
+/* Is ID attached to TOP, directly or through others, over or not? */
+static int
+is_below(struct engine *g, uint64_t id, uint64_t top, bool *ret)
+{
+	*ret = false;
+	for (int i = 0; i < CLIMB_MOST; i++) {
+		_cleanup_(job_freep) struct job *j = NULL;
+		int r = store_job_get(g->store, id, &j);
+
+		if (r < 0)
+			return err_pass(r);
+		if (r != 0 || j->parent == 0 || !(j->inherit & INHERIT_CANCEL))
+			return 0;
+		id = j->parent;
+		if (id == top) {
+			*ret = true;
+			return 0;
+		}
+	}
+	return 0;
+}
+
+static int
+visit_stopping(struct walk *w, uint64_t id)
+{
+	_cleanup_(job_freep) struct job *j = NULL;
+	int r = w->reached ? add_id(w->reached, id) : 0;
+
+	if (r < 0 || !w->now)
+		return r;
+	r = store_job_get(w->g->store, id, &j);
+	return r != 0 ? err_fold(r) : live_hurry(w->g, j);
+}
+
+/* It keeps its cause, and may be hurried. What it hung on may be over by now: so it is looked for
+ * from below. Nothing is stopped but what runs, which bounds this. */
+static int
+stopping_below(struct walk *w, uint64_t top)
+{
+	struct engine_ids ids = {0};
+	int r = store_live_each(w->g->store, collect_stopping, &ids);
+
+	for (size_t i = 0; i < ids.n && r == 0; i++) {
+		bool below;
+
+		r = is_below(w->g, ids.v[i], top, &below);
+		if (r == 0 && below)
+			r = visit_stopping(w, ids.v[i]);
+	}
+	free(ids.v);
+	return r < 0 ? err_pass(r) : 0;
+}
+
+/* ---- all of it */
+
 int
 tree_done(struct engine *g, const struct job *j, int64_t by_uid, bool now,
 	  struct engine_ids *reached)
 {
 	char text[CAUSE_TEXT];
 	struct walk w = {.g = g, .now = now, .reached = reached};
-	int r;
+	int r = 0;
 
 	w.why = (struct why){cause_below(j, text, sizeof(text)), text, by_uid};
 	w.end = w.why.code == CAUSE_PARENT_DEADLINE ? JOB_DEADLINE_EXCEEDED : JOB_CANCELED;
-	r = visit_children(&w, j->id);
+	if (now || reached)
+		r = stopping_below(&w, j->id);
+	if (r == 0)
+		r = visit_children(&w, j->id);
 	for (size_t i = 0; i < w.todo.n && r == 0; i++)
 		r = visit_children(&w, w.todo.v[i]);
 	free(w.todo.v);

@@ -330,6 +330,26 @@ def _():
         is_(d.job(i)["signal"], signal.SIGKILL)
 
 
+@case("`now` also finds what hangs on something that is over by now")
+def _():
+    for over in (False, True):
+        ready = os.path.join(d.dir, f"orphan{over}")
+        s = d.call("Scope")["job"]["id"]
+        quick = attached(s)
+        deaf = attached(quick, "sh", "-c", f"trap '' TERM; : >{ready}; while :; do sleep 0.05; done", grace_usec=3600 * S)
+        wait_until(lambda: os.path.exists(ready), "it to be deaf")
+        if over:
+            is_(d.call("Close", id=s)["reached"], [quick, deaf])
+            cause = f"scope {s} closed"
+        else:
+            d.cancel(quick)
+            cause = f"parent {quick} canceled"
+        wait_over(d, quick)
+        is_(d.job(deaf)["state"], "stopping")
+        is_(d.call("Close", id=s, now=True)["reached"], [deaf])
+        is_((wait_over(d, deaf)["signal"], d.job(deaf)["cause"]), (signal.SIGKILL, cause))
+
+
 @case("nothing can be attached to what is over or being stopped; detached it still gives values and trace, no deadline")
 def _():
     ready = os.path.join(d.dir, "ready2")
