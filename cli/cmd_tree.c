@@ -191,8 +191,8 @@ find_live(struct tree *t)
 	do {
 		_free_ uint64_t *ids = calloc(t->n + 1, sizeof(*ids));
 
-		if (r == 0 && !ids)
-			r = conn_no_memory(t->cli);
+		if (!ids)
+			return conn_no_memory(t->cli);
 		n = r ? 0 : missing(t, from, ids);
 		from = t->n;
 		if (n)
