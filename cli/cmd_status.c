@@ -279,8 +279,9 @@ print_context(const struct view *v)
 					  : "nothing");
 	if (json_is_true(json_object_get(v->json, "bound")))
 		field("bound:", "to its client, with which it ends");
-	json_object_foreach (values, name, value)
+	json_object_foreach (values, name, value) {
 		field("value:", "%s=%s", name, json_string_value(value));
+	}
 	if (trace)
 		field("trace:", "%s%s%s", trace, from ? ", from span " : "", from ? from : "");
 	if (string(v->json, "tracestate"))
