@@ -330,14 +330,13 @@ def _():
     is_(count(), before)
 
 
-@case("what belongs to later issues is refused, never accepted and ignored")
+@case("what is not there is refused, never accepted and ignored")
 def _():
-    for parameter, value in (("key", "k"), ("if_exists", "return"), ("parent", 1), ("values", {"a": "b"}), ("traceparent", "x"),
-                             ("tracestate", "x"), ("baggage", "x"), ("stdin", 1), ("split_output", True), ("nonesuch", 1)):
+    for parameter, value in (("at", "now+1h"), ("hold", True), ("as", "root"), ("memory_max", 1), ("nonesuch", 1)):
         wrong_type(parameter, **{parameter: value})
-    for bad in (["deadline"], ["values"], ["nonesuch"], [""]):
+    for bad in (["nonesuch"], [""], ["values", "Cancel"]):
         invalid("inherit", inherit=bad)
-    for method in ("Scope", "Close", "Spool", "Progress", "Signal", "Events", "Retry", "Resolve", "Prune", "Pause", "Hold", "Nonesuch"):
+    for method in ("Pause", "Resume", "Drain", "Hold", "Release", "Reprioritize", "Metrics", "Nonesuch"):
         refused(d.call, "MethodNotFound", method, id=1)
     is_(count(), before)
 
