@@ -117,12 +117,12 @@ submit(struct cli *cli, struct options *o)
 	r = submission_make(cli, &o->s, &c, &reply, &v);
 	if (r)
 		return r;
-	if (o->follow)
-		out_say("job %" PRIu64, v.id);
-	else if (!cli->json)
+	if (!o->follow && !cli->json)
 		r = print_id(cli, &v);
 	else if (!stays)
 		out_document(v.json);
+	else if (o->follow && !out_err_is_terminal()) /* there it is said with the deadline */
+		out_say("job %" PRIu64, v.id);
 	submission_say(&v, reply);
 	return r || !stays ? r : stay(cli, o, &c, &v);
 }
