@@ -13,6 +13,7 @@
 
 #include "api/api.h"
 #include "api/user.h"
+#include "base/crash.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -410,6 +411,7 @@ main(int argc, char **argv)
 		(void)fprintf(stderr, "Try: ctxd --help\n");
 		return EXIT_USAGE;
 	}
+	CRASH_PROCESS();
 	log_init("ctxd");
 	r = load_config(&o, &policy);
 	if (r != 0 || o.check_config)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -63,8 +64,10 @@ send_term(struct monitor *m)
 	(void)tree_signal(NULL, m->stop_signal);
 	m->result.flags |= RESULT_TERM_SENT;
 	m->result.term_us = now_us();
+	CRASH_POINT("monitor.term.sent");
 	alarm_grace(m, mono_add(mono_now(), (struct dur){m->grace_ns}).ns);
 	link_stopping(m, m->result.term_us);
+	CRASH_POINT("monitor.stopping.sent");
 }
 
 static void
@@ -94,6 +97,7 @@ act_kill(struct monitor *m, const struct detail *d)
 	m->state = S_KILLING;
 	m->phase = PHASE_KILLING;
 	kill_all(m);
+	CRASH_POINT("monitor.kill.sent");
 	m->result.flags |= RESULT_KILL_SENT;
 	m->result.kill_us = now_us();
 	alarm_grace(m, 0);
@@ -114,6 +118,7 @@ act_extend(struct monitor *m, const struct detail *d)
 {
 	m->deadline_ns = d->deadline_ns;
 	alarm_deadline(m);
+	CRASH_POINT("monitor.deadline.moved");
 	if (d->by_job) {
 		m->result.flags |= RESULT_SELF_EXTENDED;
 		m->extended_us = now_us();
@@ -181,8 +186,10 @@ write_result(struct monitor *m)
 	r = file_write_full(m->result_fd, &m->result, sizeof(m->result));
 	(void)close(m->result_fd);
 	m->result_fd = -1;
+	CRASH_POINT("monitor.result.written");
 	if (r == 0 && renameat(m->dir, RUNDIR_RESULT_TMP, m->dir, RUNDIR_RESULT) < 0)
 		r = -errno;
+	CRASH_POINT("monitor.result.renamed");
 	return r;
 }
 
@@ -234,6 +241,7 @@ act_end(struct monitor *m, const struct detail *d)
 	int r;
 
 	(void)d;
+	CRASH_POINT("monitor.tree.empty");
 	m->state = S_ENDED;
 	m->output_ns = 0;
 	alarm_grace(m, 0);
@@ -241,6 +249,7 @@ act_end(struct monitor *m, const struct detail *d)
 	close_books(m);
 	r = write_result(m);
 	link_end(m);
+	CRASH_POINT("monitor.end.sent");
 	if (r == 0 || dir_is_gone(m))
 		_exit(MONITOR_EXIT_EMPTY);
 	log_err("job %ju.%u has ended, but its result cannot be written: %s; keeping it in memory "

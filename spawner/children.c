@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "record/frame.h"
@@ -162,6 +163,7 @@ monitor_ended(struct spawner *s, struct child *c, int status)
 {
 	struct child was = *c;
 
+	CRASH_POINT("spawner.monitor.reaped");
 	c->pid = 0;
 	s->children.alive--;
 	if (was.id == 0)
@@ -272,6 +274,7 @@ children_sweep(struct spawner *s, uint64_t conn, uint64_t id, uint32_t attempt)
 	if (!list)
 		return -ENOMEM;
 	c->sweeps = list;
+	CRASH_POINT("spawner.sweep.read");
 	w.until_ns = mono_now().ns + SWEEP_LIMIT;
 	if (m && m->pid && kill(m->pid, SIGKILL) == 0)
 		w.killed++;
@@ -281,6 +284,7 @@ children_sweep(struct spawner *s, uint64_t conn, uint64_t id, uint32_t attempt)
 		(void)cgroup_kill(cgroup);
 	c->sweeps[c->n_sweeps++] = w;
 	kill_orphans(s);
+	CRASH_POINT("spawner.sweep.killed");
 	tick_soon(s);
 	children_reap(s);
 	return 0;

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/crash.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sock.h"
@@ -127,6 +128,7 @@ claimed(struct spawner *s, struct conn *c)
 	c->dirs = NULL;
 	c->state = CONN_READY;
 	answer(c, &f, sizeof(f));
+	CRASH_POINT("spawner.claimed.sent");
 }
 
 /* One DIRS frame at a time, as fast as ctxd takes them. */
@@ -174,6 +176,7 @@ on_claim(struct spawner *s, struct conn *c, const struct frame_claim *f)
 	uint8_t uuid[16] = {0};
 	int r;
 
+	CRASH_POINT("spawner.claim.read");
 	close_older(s, c);
 	r = jobs_claim(s, f->uuid, f->last_seq, uuid);
 	if (r == JOBS_E_FOREIGN) {
@@ -208,6 +211,7 @@ on_spawn(struct spawner *s, struct conn *c, const struct frame_spawn *f, const i
 		frame_init(&ok, FRAME_SPAWNED, id, attempt, sizeof(ok));
 		ok.pid = (uint32_t)pid;
 		answer(c, &ok, sizeof(ok));
+		CRASH_POINT("spawner.spawned.sent");
 	} else {
 		struct frame_spawn_failed failed;
 
@@ -247,13 +251,16 @@ remove_cgroup(const struct spawner *s, uint64_t id, uint32_t attempt)
 static void
 on_forget(struct spawner *s, uint64_t id, uint32_t attempt)
 {
-	int r = jobs_remove(s, id, attempt, children_is_over(s, id, attempt));
+	int r;
 
+	CRASH_POINT("spawner.forget.read");
+	r = jobs_remove(s, id, attempt, children_is_over(s, id, attempt));
 	if (r < 0)
 		log_warn("directory of job %ju.%u cannot be removed: %s; continuing", (uintmax_t)id,
 			 attempt, strerror(-r));
 	remove_cgroup(s, id, attempt);
 	children_forget(s, id, attempt);
+	CRASH_POINT("spawner.forget.done");
 }
 
 static void
@@ -387,5 +394,6 @@ conn_swept(struct spawner *s, uint64_t serial, uint64_t id, uint32_t attempt, ui
 		f.flags = flags;
 		f.killed = killed;
 		answer(c, &f, sizeof(f));
+		CRASH_POINT("spawner.swept.sent");
 	}
 }

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/crash.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -104,6 +105,7 @@ jobs_claim(struct spawner *s, const uint8_t uuid[16], uint64_t last_seq, uint8_t
 	r = check_uuid(jobs, uuid, ret_uuid);
 	if (r != 0)
 		return r;
+	CRASH_POINT("spawner.claim.uuid");
 	r = rundir_seen_read(jobs, &seen);
 	if (is_missing(r, RUNDIR_SEEN))
 		r = rundir_seen_write(jobs, seen);
@@ -193,6 +195,7 @@ build(struct spawner *s, const struct plan *p, struct jobs_fds *ret)
 	f.dir = openat(s->jobs_fd, p->aside, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (f.dir < 0)
 		return -errno;
+	CRASH_POINT("spawner.dir.made");
 	r = p->has_fresh ? 0 : make_fresh(f.dir);
 	if (r < 0)
 		return r;
@@ -203,6 +206,7 @@ build(struct spawner *s, const struct plan *p, struct jobs_fds *ret)
 	f.notify = make_notify(f.dir, p->uid);
 	if (f.notify < 0)
 		return f.notify;
+	CRASH_POINT("spawner.dir.filled");
 	if (renameat2(s->jobs_fd, p->aside, s->jobs_fd, p->name, RENAME_NOREPLACE) < 0)
 		return errno == EEXIST ? JOBS_E_EXISTS : -errno;
 	*ret = f;
@@ -252,6 +256,7 @@ seen_exchange(struct spawner *s, uint64_t seq)
 	/* Numbers only grow, so nothing of the last but one remains behind it. */
 	if (pwrite(s->seen_fds[1], text, (size_t)n, 0) != n)
 		return -EIO;
+	CRASH_POINT("spawner.seen.written");
 	if (renameat2(s->jobs_fd, SEEN_ASIDE, s->jobs_fd, RUNDIR_SEEN, RENAME_EXCHANGE) < 0)
 		return -errno;
 	s->seen_fds[0] = s->seen_fds[1];
@@ -294,6 +299,7 @@ jobs_remove(struct spawner *s, uint64_t id, uint32_t attempt, bool keep)
 		(void)spare_remove(s, aside);
 		r = renameat(s->jobs_fd, name, s->jobs_fd, aside) < 0 ? -errno : 0;
 	}
+	CRASH_POINT("spawner.forget.renamed");
 	if (r == 0 && !(keep && spare_put(s, id, attempt)))
 		r = spare_remove(s, aside);
 	return r == -ENOENT ? 0 : r;

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/crash.h"
 #include "base/mem.h"
 #include "record/rundir.h"
 #include "record/spec.h"
@@ -121,6 +122,7 @@ fork_monitor(struct spawner *s, const struct launch *l)
 	if (pid < 0)
 		return -errno;
 	children_add(s, l->spec->id, l->spec->attempt, pid);
+	CRASH_POINT("spawner.monitor.forked");
 	return pid;
 }
 
@@ -139,13 +141,16 @@ launch(struct spawner *s, const struct frame_spawn *f, const int *fds, struct sp
 		return r < 0 ? r : -EEXIST;
 	}
 	*ret_step = SPAWN_STEP_SEEN;
+	CRASH_POINT("spawner.dir.renamed");
 	r = jobs_raise_seen(s, f->seq);
 	if (r < 0)
 		return r;
+	CRASH_POINT("spawner.seen.raised");
 	*ret_step = SPAWN_STEP_CGROUP;
 	r = make_cgroup(s, spec, &cgroup);
 	if (r < 0)
 		return r;
+	CRASH_POINT("spawner.cgroup.made");
 	*ret_step = SPAWN_STEP_FORK;
 	pid = fork_monitor(s, &(struct launch){
 				      .spec = spec,
@@ -171,6 +176,7 @@ launch_spawn(struct spawner *s, const struct frame_spawn *f, const int *fds,
 	_cleanup_(spec_done) struct spec spec = {0};
 	int r;
 
+	CRASH_POINT("spawner.spawn.read");
 	*ret_step = SPAWN_STEP_FRAME;
 	r = spec_read(fds[FD_SPEC], &spec);
 	if (r == 0)

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/sock.h"
 #include "record/frame.h"
 #include "spawner/action.h"
@@ -157,6 +158,7 @@ link_accept(struct monitor *m)
 	}
 	m->links[i] = fd;
 	link_hello(m, &m->links[i]);
+	CRASH_POINT("monitor.hello.again");
 	if (m->state == S_ENDED)
 		send_end(m, &m->links[i]);
 }
@@ -176,6 +178,7 @@ on_stop(struct monitor *m, const struct frame_stop *s)
 	if (s->flags & ~(uint32_t)STOP_NOW ||
 	    (s->stop_cause != STOP_CAUSE_REQUEST && s->stop_cause != STOP_CAUSE_DEADLINE))
 		return -EPROTO;
+	CRASH_POINT("monitor.stop.read");
 	action_step(m, s->flags & STOP_NOW ? E_STOP_NOW : E_STOP, &d);
 	return 0;
 }

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -300,6 +301,7 @@ main(int argc, char **argv)
 
 	parse_options(argc, argv, &o);
 	set_up_stdio();
+	CRASH_PROCESS();
 	log_init("ctx-spawner");
 	take_socket(&s, &o);
 	s.system = o.system;

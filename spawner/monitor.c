@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -45,6 +46,7 @@ main_ended(struct monitor *m, int status)
 	m->result.wait_status = status;
 	m->result.flags |= RESULT_HAS_STATUS;
 	m->result.main_ended_us = wall_to_usec(wall_now());
+	CRASH_POINT("monitor.main.reaped");
 }
 
 /* Take in all that ended. True when waitpid says that nobody is left. */
@@ -245,6 +247,7 @@ prepare(struct monitor *m, const struct launch *l)
 	m->result_fd = reserve_result(l->dir_fd);
 	if (m->result_fd < 0)
 		return m->result_fd;
+	CRASH_POINT("monitor.result.reserved");
 	if (renameat(l->dir_fd, RUNDIR_FRESH, l->dir_fd, RUNDIR_STARTED) < 0)
 		return -errno;
 	return 0;
@@ -345,7 +348,9 @@ start(struct monitor *m, const struct launch *l)
 
 	m->result.started_us = wall_to_usec(wall_now());
 	m->started_ns = mono_now().ns;
+	CRASH_POINT("monitor.started");
 	pid = execute(l, &fault);
+	CRASH_POINT("monitor.executed");
 	if (pid > 0) {
 		m->main = pid;
 		m->result.pid = (uint32_t)pid;
@@ -356,6 +361,7 @@ start(struct monitor *m, const struct launch *l)
 	release(l);
 	alarm_start(m);
 	link_hello(m, &m->links[0]);
+	CRASH_POINT("monitor.hello.sent");
 	if (pid < 0)
 		action_step(m, E_EMPTY, NULL);
 }
@@ -368,6 +374,8 @@ monitor_run(const struct launch *l)
 
 	close_others(l);
 	(void)prctl(PR_SET_NAME, "ctx-monitor");
+	CRASH_PROCESS();
+	CRASH_POINT("monitor.born");
 	m = (struct monitor){
 		.state = S_RUNNING,
 		.phase = PHASE_RUNNING,

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "record/rundir.h"
@@ -206,6 +207,7 @@ on_datagram(struct monitor *m, struct piece t)
 	m->progress.at_us = wall_to_usec(wall_now());
 	progress_seal(&m->progress);
 	save(m);
+	CRASH_POINT("monitor.progress.saved");
 	m->untold |= UNTOLD_PROGRESS;
 }
 
@@ -280,10 +282,14 @@ flush(struct monitor *m)
 
 	m->untold = 0;
 	m->tell_ns = 0;
-	if (untold & UNTOLD_PROGRESS)
+	if (untold & UNTOLD_PROGRESS) {
 		link_progress(m);
-	if (untold & UNTOLD_EXTENDED)
+		CRASH_POINT("monitor.progress.sent");
+	}
+	if (untold & UNTOLD_EXTENDED) {
 		link_extended(m);
+		CRASH_POINT("monitor.extended.sent");
+	}
 	if (untold)
 		m->told_ns = mono_now().ns;
 }

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/crash.h"
 #include "base/err.h"
 #include "base/text.h"
 #include "core/deadline.h"
@@ -199,6 +200,7 @@ extend_write(struct engine *g, struct job *j, int64_t deadline_ns)
 				.id = j->id,
 				.attempt = j->attempt,
 				.deadline_ns = deadline_ns};
+	CRASH_COMMIT("ctxd.extend");
 	txn_defer(g->txn, &f->fx);
 	return 0;
 }

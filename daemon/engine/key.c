@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/crash.h"
 #include "base/err.h"
 #include "core/deadline.h"
 #include "engine/impl.h"
@@ -192,6 +193,7 @@ key_retry(struct engine *g, const struct requester *who, struct job *j, struct r
 	e = lifecycle_set(g, j, JOB_QUEUED, &why);
 	if (e < 0)
 		return err_pass(e);
+	CRASH_COMMIT("ctxd.retry");
 	if (j->deadline_us > 0)
 		sched_overdue_arm(g);
 	engine_log_edge(j, "queued for another attempt");

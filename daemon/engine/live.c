@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "base/crash.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -183,6 +184,7 @@ become_stopping(struct engine *g, struct job *j, const struct why *why, bool tel
 		return err_pass(r);
 	}
 	f->job = j;
+	CRASH_COMMIT("ctxd.stop");
 	txn_defer(g->txn, &f->fx);
 	return 0;
 }
@@ -368,6 +370,7 @@ live_finish_one(struct engine *g, struct job *j, enum job_state to, const struct
 	}
 	if (l)
 		l->in_txn = true;
+	CRASH_COMMIT(to == JOB_QUEUED ? "ctxd.requeue" : f->was_live ? "ctxd.end" : "ctxd.over");
 	/* Most jobs end unwatched, and no other waits for the slot: that end can share a commit. */
 	if (job_state_ended(to) && g->lanes.queued == 0 && !watch_any(g, j->id))
 		txn_defer_lazy(g->txn, &f->fx);
@@ -530,6 +533,7 @@ live_ended(struct live *l, const struct result *res, enum known_by by)
 		l->end = *res;
 	l->has_end = true;
 	l->end_by = by;
+	CRASH_POINT("ctxd.end.known");
 	r = commit_end(l);
 	if (r < 0)
 		live_again(l);

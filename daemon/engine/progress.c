@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/crash.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -135,6 +136,7 @@ save(struct live *l, struct job *j)
 	l->progress_saved = l->progress;
 	l->has_progress = false;
 	l->extended_ns = 0;
+	CRASH_COMMIT("ctxd.progress");
 	txn_defer_lazy(l->engine->txn, &f->fx);
 	events_changed(l->engine);
 	return 0;

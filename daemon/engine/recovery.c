@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/crash.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "core/deadline.h"
@@ -112,6 +113,8 @@ silent(struct live *l)
 	}
 	if (!done && exec_sweep(l->engine->exec, l->id, l->attempt) == 0)
 		l->phase = LIVE_SWEEPING; /* else: on_up starts anew */
+	if (l->phase == LIVE_SWEEPING)
+		CRASH_POINT("ctxd.sweep.sent");
 }
 
 static bool
@@ -267,6 +270,7 @@ on_hello(void *arg, const struct frame_hello *h)
 			(uintmax_t)h->head.id, h->head.attempt);
 		return;
 	}
+	CRASH_POINT("ctxd.hello.read");
 	l->phase = LIVE_LINKED;
 	l->pid = h->pid;
 	l->spawn_error = 0;
@@ -289,6 +293,7 @@ on_stopping(void *arg, const struct frame_stopping *s)
 
 	if (!l)
 		return;
+	CRASH_POINT("ctxd.stopping.read");
 	progress_settle(l); /* the deadline as the job had moved it */
 	live_stopping(l, s);
 }
@@ -298,6 +303,7 @@ on_progress(void *arg, const struct progress *p)
 {
 	struct live *l = live_of(arg, p->id, p->attempt);
 
+	CRASH_POINT("ctxd.progress.read");
 	if (l)
 		progress_heard(l, p);
 }
@@ -307,6 +313,7 @@ on_extended(void *arg, const struct frame_extended *x)
 {
 	struct live *l = live_of(arg, x->head.id, x->head.attempt);
 
+	CRASH_POINT("ctxd.extended.read");
 	if (l)
 		progress_extended(l, x->deadline_ns);
 }
@@ -327,6 +334,7 @@ on_silent(void *arg, uint64_t id, uint32_t attempt)
 
 	if (!l || l->has_end)
 		return;
+	CRASH_POINT("ctxd.monitor.silent");
 	l->phase = LIVE_SILENT;
 	recovery_step(l);
 }
@@ -341,6 +349,7 @@ on_swept(void *arg, uint64_t id, uint32_t attempt, bool certain, uint32_t killed
 			 killed);
 	if (!l || l->phase != LIVE_SWEEPING)
 		return;
+	CRASH_POINT("ctxd.swept.read");
 	l->uncertain = !certain;
 	l->phase = LIVE_SWEPT;
 	recovery_step(l);

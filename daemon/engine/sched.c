@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/crash.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "core/deadline.h"
@@ -83,6 +84,7 @@ start(struct engine *g, uint64_t id)
 	r = lifecycle_set(g, j, JOB_RUNNING, &why);
 	if (r < 0)
 		return err_pass(r);
+	CRASH_COMMIT("ctxd.start");
 	return start_defer(g, take_ptr(j), &env);
 }
 

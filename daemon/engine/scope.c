@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/crash.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "core/deadline.h"
@@ -257,6 +258,7 @@ engine_scope(struct engine *g, const struct requester *who, const struct scope_a
 	e = insert(g, j, who->uid);
 	if (e < 0)
 		return err_pass(e);
+	CRASH_COMMIT("ctxd.scope");
 	scope_arm(g);
 	*ret = take_ptr(j);
 	return 0;

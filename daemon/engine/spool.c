@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/crash.h"
 #include "base/err.h"
 #include "engine/impl.h"
 
@@ -278,6 +279,7 @@ spool_sync(struct spool *s)
 	if (ftruncate(s->fd, (off_t)s->bytes) < 0 || fchmod(s->fd, 0444) < 0 ||
 	    fdatasync(s->fd) < 0)
 		return err_raise(-errno, "sync the input of a job");
+	CRASH_POINT("ctxd.stdin.synced");
 	return 0;
 }
 
@@ -288,6 +290,8 @@ spool_before_commit(struct engine *g)
 
 	if (fd >= 0 && fsync(fd) < 0)
 		return err_raise(-errno, "sync a directory of stdin/");
+	if (fd >= 0)
+		CRASH_POINT("ctxd.stdin.listed");
 	return 0;
 }
 
@@ -357,6 +361,7 @@ spool_keep(struct engine *g, struct spool *s, const struct job *j)
 		return err_raise(r, "keep the input of job %" PRIu64, j->id);
 	}
 	*f = (struct keep_fx){.fx.run = keep_run, .g = g, .id = j->id};
+	CRASH_POINT("ctxd.stdin.named");
 	txn_defer(g->txn, &f->fx);
 	(void)close(take_fd(s->fd));
 	leave_user(s);

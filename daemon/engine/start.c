@@ -9,6 +9,7 @@
 #include <sys/un.h>
 
 #include "base/buf.h"
+#include "base/crash.h"
 #include "base/err.h"
 #include "base/jw.h"
 #include "base/log.h"
@@ -260,6 +261,7 @@ start_now(struct engine *g, const struct job *j, const struct strv *env, const c
 	r = open_streams(g, j, &x, ret_what);
 	if (r < 0)
 		return r;
+	CRASH_POINT("ctxd.output.made");
 	s.env = full;
 	x.spec = &s;
 	return exec_spawn(g->exec, &x);
@@ -291,6 +293,7 @@ start_run(struct effect *fx, int result)
 		abort();
 	r = start_now(g, f->job, &f->env, &what);
 	if (r == 0) {
+		CRASH_POINT("ctxd.spawn.sent");
 		engine_log_edge(f->job, "running");
 	} else {
 		char text[160];

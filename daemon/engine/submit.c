@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "base/crash.h"
 #include "base/err.h"
 #include "base/text.h"
 #include "core/deadline.h"
@@ -235,6 +236,7 @@ submit_new(struct engine *g, const struct requester *who, const struct submit_ar
 			   : insert(g, j, &env, r);
 	if (e == 0)
 		*ret_job = take_ptr(j);
+	CRASH_COMMIT("ctxd.submit");
 	return e;
 }
 
@@ -249,6 +251,7 @@ engine_submit(struct engine *g, const struct requester *who, const struct submit
 	e = submit_check_request(a, r);
 	if (e)
 		return e;
+	CRASH_POINT("ctxd.submit.read");
 	e = a->key ? key_find(g, who, a, ret_job, r) : KEY_E_NEW;
 	*ret_created = e == KEY_E_NEW;
 	if (*ret_created)

@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/crash.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "engine/impl.h"
@@ -152,6 +153,7 @@ visit(struct walk *w, uint64_t id)
 	if (r != 0)
 		return err_fold(r);
 	r = visit_job(w, j, &reached);
+	CRASH_POINT("ctxd.tree.child");
 	if (r == 0 && reached && w->reached)
 		r = add_id(w->reached, id);
 	if (r == 0 && reached)

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -41,17 +42,28 @@ struct txn {
 
 /* Replies first: a client waits for the commit, not for what the daemon does because of it. */
 static void
-run_effects(struct txn *t, int result)
+run_all(struct list *effects, int result)
 {
-	struct list now = LIST_INIT(now), *l;
+	struct list *l;
 
-	list_splice(&now, &t->replies);
-	list_splice(&now, &t->effects);
-	while ((l = list_pop(&now))) {
+	while ((l = list_pop(effects))) {
 		struct effect *fx = list_entry(l, struct effect, link);
 
 		fx->run(fx, result);
 	}
+}
+
+static void
+run_effects(struct txn *t, int result)
+{
+	struct list replies = LIST_INIT(replies), effects = LIST_INIT(effects);
+
+	list_splice(&replies, &t->replies);
+	list_splice(&effects, &t->effects);
+	run_all(&replies, result);
+	if (result == 0)
+		CRASH_COMMIT_STAGE(CRASH_ANSWERED);
+	run_all(&effects, result);
 }
 
 static void
@@ -89,8 +101,10 @@ commit(struct txn *t)
 {
 	int r = store_poisoned(t->store) || t->spoiled ? -ECANCELED : 0;
 
-	if (!r && store_in_txn(t->store))
+	if (!r && store_in_txn(t->store)) {
+		CRASH_COMMIT_STAGE(CRASH_COMMIT_NEXT);
 		r = store_commit(t->store);
+	}
 	if (r == -EBUSY && wait_busy(t) == 0)
 		return;
 	t->busy = t->lazy = t->urgent = false;
@@ -101,7 +115,9 @@ commit(struct txn *t)
 		return;
 	}
 	t->ok = true;
+	CRASH_COMMIT_STAGE(CRASH_COMMITTED);
 	run_effects(t, 0);
+	CRASH_COMMIT_STAGE(CRASH_DONE);
 }
 
 static bool

@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
+#include "base/crash.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/sock.h"
@@ -198,12 +199,14 @@ welcome(struct spawner_link *l, const struct frame_welcome *w)
 	if (r < 0)
 		(void)err_pass(r);
 	l->state = SPL_CLAIMING;
+	CRASH_POINT("ctxd.claim.sent");
 }
 
 static void
 claimed(struct spawner_link *l, const struct frame_claimed *c)
 {
 	l->state = SPL_UP;
+	CRASH_POINT("ctxd.claimed.read");
 	l->delay = DELAY_FIRST;
 	l->said = false;
 	l->ops.on_up(l->arg, c->seen);
