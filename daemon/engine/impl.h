@@ -83,6 +83,7 @@ struct live {
 	uint64_t id;
 	uint32_t attempt;
 	uint64_t seq;
+	bool unseen; /* by the spawner, when it was linked: it was never asked to start it */
 	enum live_phase phase;
 	uint32_t pid;                   /* main process; 0: not known yet */
 	bool has_progress;              /* PROGRESS is newer than the row */

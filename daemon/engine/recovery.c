@@ -124,7 +124,11 @@ never_ran(struct live *l, const struct rundir_evidence *ev)
 
 	if (ev->fresh)
 		return true;
-	return !ev->dir && exec_seen(l->engine->exec, &seen) == 0 && seen < l->seq;
+	if (ev->dir)
+		return false;
+	/* What `seen` said when the spawner was linked stands: it is raised by jobs that are put
+	 * back and started anew while others still wait for their verdict. */
+	return l->unseen || (exec_seen(l->engine->exec, &seen) == 0 && seen < l->seq);
 }
 
 /* Steps 6 and 7. */
@@ -215,13 +219,13 @@ on_up(void *arg, uint32_t flags, uint64_t seen)
 
 	log_info("spawner ready%s; %zu jobs to look after",
 		 flags & WELCOME_CGROUP ? ", with cgroups" : "", g->live.n);
-	(void)seen;
 	for (struct map_node *n = map_next(&g->live, NULL); n; n = map_next(&g->live, n)) {
 		struct live *l = container_of(n, struct live, node);
 
 		if (exec_linked(g->exec, l->id, l->attempt) || l->has_end)
 			continue;
 		l->phase = LIVE_UNKNOWN;
+		l->unseen = seen < l->seq;
 		recovery_step(l);
 	}
 	sched_kick(g);
