@@ -12,6 +12,8 @@
 enum { ORIGIN_STEPS = 256 };
 /* A deadline that was handed down is the same moment up to the readings of two clocks. */
 #define ORIGIN_SLACK_US INT64_C(1000000)
+/* Two readings of two clocks are apart by less, unless somebody set one. */
+#define CLOCK_SET_US INT64_C(50000)
 
 /* In Go's words: its Done channel is closed. Nothing can hang below it any more. */
 static bool
@@ -42,18 +44,23 @@ find_parent(struct engine *g, const struct requester *who, uint64_t id, uint32_t
 
 /* ---- deadline */
 
-/* The parent's deadline by the wall clock of now; 0: it has none to give. */
+/* The parent's deadline by the wall clock of now; 0: it has none to give. As long as the clock was
+ * not set it is the moment that the parent's record shows, and never a microsecond later. */
 static int64_t
 deadline_of(const struct engine *g, const struct job *p)
 {
+	int64_t now_us, later;
+
 	if (over(p))
 		return 0;
 	if (p->state == JOB_QUEUED)
 		return deadline_latest(p);
 	if (p->deadline_boot_ns <= 0 || memcmp(p->boot, g->boot, sizeof(p->boot)) != 0)
 		return p->deadline_us; /* of an earlier boot, and not put right yet */
-	return wall_to_usec(
+	now_us = wall_to_usec(
 		wall_add(wall_now(), mono_diff((struct mono){p->deadline_boot_ns}, mono_now())));
+	later = now_us - p->deadline_us;
+	return later > 0 && later < CLOCK_SET_US ? p->deadline_us : now_us;
 }
 
 uint64_t
