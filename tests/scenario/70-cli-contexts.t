@@ -85,7 +85,7 @@ def _():
             is_(job["deadline_rule"] == "inherited", "deadline" in want, what)
             if "deadline" in want:
                 # Within what turning a time of one clock into that of another costs.
-                ok(seconds(job["deadline_at"]) <= seconds(top["deadline_at"]) + 0.01, f"{what}: {job['deadline_at']}")
+                ok(seconds(job["deadline_at"]) <= seconds(top["deadline_at"]), f"{what}: {job['deadline_at']}")
     d.ctl_ok("scope", "close", s, "--wait")
 
 
