@@ -132,7 +132,7 @@ conn_say_notices(const json_t *reply)
 		char text[512];
 
 		if (s)
-			out_error("note: %s", text_escape(s, text, sizeof(text)));
+			out_error("note: %s", text_escape_sentence(s, text, sizeof(text)));
 	}
 }
 

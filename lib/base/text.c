@@ -232,8 +232,9 @@ escape_one(const char *s, size_t n, char out[ESCAPE_MAX], size_t *used)
 	return 6;
 }
 
-const char *
-text_escape(const char *s, char *dst, size_t size)
+/* PLAIN: characters that stay as they are. */
+static const char *
+escape(const char *s, char *dst, size_t size, const char *plain)
 {
 	size_t n = strlen(s), len = 0, keep = 0, used, add;
 	char one[ESCAPE_MAX];
@@ -242,6 +243,10 @@ text_escape(const char *s, char *dst, size_t size)
 		return dst;
 	for (; n > 0; s += used, n -= used) {
 		add = escape_one(s, n, one, &used);
+		if (strchr(plain, *s)) {
+			one[0] = *s;
+			add = 1;
+		}
 		if (len + add >= size)
 			break;
 		memcpy(dst + len, one, add);
@@ -255,6 +260,18 @@ text_escape(const char *s, char *dst, size_t size)
 	}
 	dst[len] = '\0';
 	return dst;
+}
+
+const char *
+text_escape(const char *s, char *dst, size_t size)
+{
+	return escape(s, dst, size, "");
+}
+
+const char *
+text_escape_sentence(const char *s, char *dst, size_t size)
+{
+	return escape(s, dst, size, "\"\\");
 }
 
 static bool

@@ -26,8 +26,10 @@ size_t text_utf8_prefix(const char *s, size_t n, size_t max);
 /* C-like escapes for control bytes, DEL, backslash, quote and invalid UTF-8: safe for a terminal
  * and a log line. Result always NUL-ended, cut with "…" at SIZE. Returns DST. */
 const char *text_escape(const char *s, char *dst, size_t size);
-/* The same, appended to B, no cut. C1 controls (U+0080-U+009F) and bidi controls are escaped as
- * well. */
+/* The same for a text that stands by itself, not between quotes: quotes and backslashes stay. */
+const char *text_escape_sentence(const char *s, char *dst, size_t size);
+/* As text_escape, appended to B, no cut. C1 controls (U+0080-U+009F) and bidi controls are escaped
+ * as well. */
 int text_escape_buf(struct buf *b, const char *s, size_t n);
 /* Append S quoted for a POSIX shell, only where needed. */
 int text_shell_quote(struct buf *b, const char *s);

@@ -149,7 +149,7 @@ value(const json_t *params, const char *key, char *dst, size_t size)
 
 	dst[0] = '\0';
 	if (json_is_string(v))
-		text_escape(json_string_value(v), dst, size);
+		text_escape_sentence(json_string_value(v), dst, size);
 	else if (json_is_integer(v))
 		(void)snprintf(dst, size, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
 	return dst;
@@ -182,8 +182,7 @@ set_invalid_argument(struct ctxd_failure *f, const struct members *m)
 static int
 set_key_conflict(struct ctxd_failure *f, const struct members *m)
 {
-	return failure_set(f, CTXD_E_KEY_CONFLICT,
-			   "the key \"%s\" is that of job %s", m->a, m->b);
+	return failure_set(f, CTXD_E_KEY_CONFLICT, "the key \"%s\" is that of job %s", m->a, m->b);
 }
 
 static int

@@ -241,6 +241,14 @@ TEST(escape)
 	}
 }
 
+TEST(escape_sentence)
+{
+	char dst[32];
+
+	is_str(text_escape_sentence("say \"a\\b\"\n\x1b", dst, sizeof(dst)),
+	       "say \"a\\b\"\\n\\x1b");
+}
+
 TEST(escape_buf_takes_nul_and_bounds)
 {
 	struct buf b;
