@@ -1,7 +1,7 @@
 # tools/deps.sh - the distribution's packages that building, testing and linting need. Sourced by ./quickstart, ./runtests
 # and .ci/run; does nothing by itself.
 #
-#   deps_ensure [--no-install] SET...     SET: build test lint fuzz examples host
+#   deps_ensure [--no-install] SET...     SET: build test lint fuzz examples host powercut
 #
 # Returns 0 when all packages of the sets are there, having installed the missing ones with apt-get (as root, or through
 # sudo), and says what it installs. With --no-install it lists what is missing and returns 1. The package lists are only
@@ -23,6 +23,8 @@ DEPS_fuzz="clang libclang-rt-dev"
 DEPS_examples="golang-go nodejs"
 # For .ci/run: sanitizer and valgrind runs, trees of both releases, a real systemd.
 DEPS_host="valgrind debootstrap systemd systemd-sysv systemd-container dbus mount"
+# For tests/host/powercut.t: a machine. Its kernel is downloaded by the test, not installed.
+DEPS_powercut="qemu-system-x86 e2fsprogs busybox-static"
 
 deps_say() {
 	printf '%s: %s\n' "${0##*/}" "$*" >&2

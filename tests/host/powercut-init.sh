@@ -1,0 +1,105 @@
+#!/bin/sh
+# powercut-init.sh - process 1 of the machine of powercut.t: mounts the disk, starts ctxd, lets the test look at what is there,
+# then makes load until the power goes, or lets everything come to its end.
+#
+# All that the test is to know is told, a line each, on ttyS1 (descriptor 3), which is a file outside of the machine. /orders,
+# written by the test for this boot, sets BOOT, OPTIONS (of the mount), RUN (run directory), WORK (load or drain) and the
+# function `again`, which asks under keys of earlier boots with what is below.
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mount -t tmpfs run /run
+mount -t tmpfs tmp /tmp
+mount -t cgroup2 cgroup /sys/fs/cgroup
+exec 3>/dev/ttyS1
+stty raw <&3 2>/dev/null || stty -F /dev/ttyS1 raw
+ip link set lo up 2>/dev/null
+
+# One write for each line, so that the lines of several processes do not mix.
+say() {
+	echo "$*" >&3
+}
+die() {
+	say "died $*"
+	sync
+	poweroff -f
+}
+until_true() {
+	n=0
+	until "$@"; do
+		n=$((n + 1))
+		[ $n -lt 3600 ] || die "waited in vain for: $*"
+		usleep 50000
+	done
+}
+# The database as it lies there, onto the second disk: what may look at it, and so change it, is outside.
+snapshot() { # NUMBER
+	(cd /disk/state && tar -cf - ctxd.db $(ls ctxd.db-wal 2>/dev/null)) | dd of=/dev/nvme0n2 bs=1M seek=$(($1 * 64)) 2>/dev/null
+	sync /dev/nvme0n2
+	say "snapshot $1"
+}
+answers() {
+	kill -0 "$ctxd" 2>/dev/null || die "ctxd ended"
+	ctxctl status >/dev/null 2>&1
+}
+none_left() {
+	[ -z "$(ctxctl list --state queued,running,stopping,open | sed 1d)" ]
+}
+
+# As powercut-load.sh submitted it, once more: NAME SECONDS CODE BYTES
+keyed() {
+	say "try $1"
+	id=$(job pattern "$1" "$4" | ctxctl submit -n "$1" -t 10h -c slow -k "$1" -v "tag=$1" --stdin - -- /bin/job "$1" "$2" "$3")
+	say "keyed $1 ${id:-none}"
+}
+# Something else under the same key.
+conflict() { # NAME
+	ctxctl submit -k "$1" -- /bin/true >/dev/null 2>&1
+	say "conflict $1 $?"
+}
+
+. /orders
+mount -t ext4 -o "$OPTIONS" /dev/nvme0n1 /disk || die "mount"
+if [ -e /disk/state/ctxd.db ]; then
+	snapshot 0
+else
+	say empty
+fi
+export CTXD_SOCKET=/run/ctxd.sock
+CTXD_CHECK=1 HOME=/ ctxd --user --config /ctxd.conf --state-dir /disk/state --runtime-dir "$RUN" --socket "$CTXD_SOCKET" \
+	3>&- </dev/null >/dev/console 2>&1 &
+ctxd=$!
+until_true answers
+# A ctxd that stands still leaves its files as a crash would.
+kill -STOP "$ctxd"
+snapshot 1
+kill -CONT "$ctxd"
+until_true answers
+ctxctl doctor >/dev/console 2>&1
+say "doctor $?"
+again
+say "$WORK"
+
+if [ "$WORK" = load ]; then
+	for worker in short short keyed keyed long tree; do
+		w=$((w + 1))
+		/load "$worker" "$BOOT.$w" &
+	done
+	while :; do
+		answers
+		sleep 1
+	done
+fi
+ctxctl cancel --all-matching --class sleep >/dev/null 2>&1
+for scope in $(ctxctl list --state open | sed '1d; s/^ *\([0-9]*\).*/\1/'); do
+	ctxctl scope close "$scope" >/dev/null
+done
+until_true none_left
+kill -TERM "$ctxd"
+wait "$ctxd"
+say "stopped $?"
+snapshot 2
+until_true umount /disk # the spawner goes after ctxd
+say over
+poweroff -f
