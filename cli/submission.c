@@ -364,6 +364,12 @@ add_options(const struct cli *cli, struct submission *s, json_t *params)
 		r = add_int(cli, params, "priority", s->priority.given, s->priority.v);
 	if (r == 0)
 		r = add_int(cli, params, "watchdog_usec", s->watchdog, s->watchdog);
+	if (r == 0 && s->backoff && !s->retries.given)
+		return options_wrong(cli, "--backoff needs --retries");
+	if (r == 0)
+		r = add_int(cli, params, "retries", s->retries.given, s->retries.v);
+	if (r == 0)
+		r = add_int(cli, params, "backoff_usec", s->backoff, s->backoff);
 	if (r == 0)
 		r = add_warn(cli, s, params);
 	if (r == 0)

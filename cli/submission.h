@@ -25,8 +25,8 @@ enum { SUBMISSION_KEY = 34 }; /* bytes of a key made here, and its NUL */
 struct submission {
 	struct context context;
 	const char *signal, *chdir, *env_mode, *shell, *key, *if_exists, *in, *warn;
-	int64_t grace, watchdog; /* microseconds */
-	struct options_int priority;
+	int64_t grace, watchdog, backoff; /* microseconds */
+	struct options_int priority, retries;
 	struct options_list env;
 	bool split_output;
 	bool bound, more; /* in: the job is bound to the connection; its end is told there */
@@ -72,6 +72,16 @@ struct submission {
 		 "WATCHDOG=1)",                                                                    \
 		 OPTIONS_SPAN,                                                                     \
 		 offsetof(S, F.watchdog)},                                                         \
+		{"retries",     0,                                                                 \
+		 "N",           "when it fails, start it anew up to N times (CTX_ATTEMPT counts)", \
+		 OPTIONS_COUNT, offsetof(S, F.retries)},                                           \
+		{"backoff",                                                                        \
+		 0,                                                                                \
+		 "DUR",                                                                            \
+		 "with --retries: wait so long before the first, then twice as long\n"             \
+		 "each time, at most 1h (default: 1s)",                                            \
+		 OPTIONS_SPAN,                                                                     \
+		 offsetof(S, F.backoff)},                                                          \
 		{"chdir",        'C',                                                              \
 		 "DIR",          "directory to run in, instead of this one",                       \
 		 OPTIONS_STRING, offsetof(S, F.chdir)},                                            \

@@ -78,6 +78,8 @@ class_flag(const struct config_key *k, struct policy_class *c)
 	case CONFIG_CLASS_KEY_grace:
 	case CONFIG_CLASS_KEY_signal:
 	case CONFIG_CLASS_KEY_running:
+	case CONFIG_CLASS_KEY_on_interrupt:
+	case CONFIG_CLASS_KEY_max_attempts:
 		return NULL;
 	case CONFIG_CLASS_KEY_N:
 		break;
@@ -143,6 +145,7 @@ config_key_range(const struct config_key *k, struct buf *b, const char *before, 
 	case POLICY_SIGNAL:
 	case POLICY_NAMES:
 	case POLICY_ENVMODE:
+	case POLICY_ONINTERRUPT:
 		return;
 	}
 	if (min && max)
@@ -167,6 +170,9 @@ config_key_allowed(const struct config_key *k, struct buf *b)
 		return;
 	case POLICY_SIGNAL:
 		buf_puts(b, "a signal such as TERM, INT or USR1");
+		return;
+	case POLICY_ONINTERRUPT:
+		buf_puts(b, "hold or retry");
 		return;
 	case POLICY_NAMES:
 		buf_puts(b, "names separated by commas, or empty for none");

@@ -68,6 +68,8 @@ static const struct varlink_arg submit_spec[] = {
 	HAS(args_submit, "warn_usec", INT, warn_usec, has_warn),
 	OPT(args_submit, "warn_signal", STRING, warn_signal),
 	HAS(args_submit, "watchdog_usec", INT, watchdog_usec, has_watchdog),
+	HAS(args_submit, "retries", INT, retries, has_retries),
+	HAS(args_submit, "backoff_usec", INT, backoff_usec, has_backoff),
 };
 static const struct varlink_arg scope_spec[] = {
 	OPT(args_scope, "name", STRING, name),
@@ -118,6 +120,15 @@ static const struct varlink_arg cancel_spec[] = {
 	OPT(args_cancel, "cause", STRING, cause),
 	OPT(args_cancel, "now", BOOL, now),
 };
+static const struct varlink_arg resolve_spec[] = {
+	REQ(args_resolve, "id", INT, id),
+	REQ(args_resolve, "as", STRING, as),
+	OPT(args_resolve, "note", STRING, note),
+};
+static const struct varlink_arg prune_spec[] = {
+	HAS(args_prune, "ids", INTS, ids, has_ids),
+	HAS(args_prune, "older_usec", INT, older_usec, has_older),
+};
 static const struct varlink_arg wait_spec[] = {
 	REQ(args_wait, "ids", INTS, ids),
 	OPT(args_wait, "any", BOOL, any),
@@ -163,6 +174,9 @@ static const struct method methods[] = {
 	{"io.ctxd.List", m_list_jobs, SPEC(list_spec, args_list), RIGHT_ANYONE},
 	{"io.ctxd.ListSummaries", m_list_summaries, SPEC(list_spec, args_list), RIGHT_ANYONE},
 	{"io.ctxd.Cancel", m_control_cancel, SPEC(cancel_spec, args_cancel), RIGHT_ANYONE},
+	{"io.ctxd.Retry", m_operator_retry, SPEC(id_spec, args_id), RIGHT_ANYONE},
+	{"io.ctxd.Resolve", m_operator_resolve, SPEC(resolve_spec, args_resolve), RIGHT_ANYONE},
+	{"io.ctxd.Prune", m_prune_prune, SPEC(prune_spec, args_prune), RIGHT_ANYONE},
 	{"io.ctxd.Logs", m_logs_logs, SPEC(logs_spec, args_logs), RIGHT_ANYONE},
 	{"io.ctxd.Extend", m_control_extend, SPEC(extend_spec, args_extend), RIGHT_ANYONE},
 	{"io.ctxd.Stats", m_query_stats, NONE, RIGHT_ANYONE},
@@ -184,6 +198,8 @@ union any_args {
 	struct args_events events;
 	struct args_list list;
 	struct args_cancel cancel;
+	struct args_resolve resolve;
+	struct args_prune prune;
 	struct args_wait wait;
 	struct args_logs logs;
 	struct args_extend extend;

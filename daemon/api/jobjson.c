@@ -144,6 +144,59 @@ jobjson_progress(struct jw *j, const struct job *job)
 	jw_obj_close(j);
 }
 
+/* What an earlier attempt told last. */
+static void
+put_last(struct jw *j, const struct job *job)
+{
+	if (!job->has_last_percent && !job->last_text) {
+		jw_null(j, "last_progress");
+		return;
+	}
+	jw_obj_open(j, "last_progress");
+	if (job->has_last_percent)
+		put_float(j, "percent", job->last_percent);
+	else
+		jw_null(j, "percent");
+	jw_str(j, "text", job->last_text);
+	jw_obj_close(j);
+}
+
+/* As the kernel writes it. */
+static void
+put_boot(struct jw *j, const struct job *job)
+{
+	static const uint8_t none[sizeof(job->boot)];
+	char text[40];
+	size_t n = 0;
+
+	if (memcmp(job->boot, none, sizeof(none)) == 0) {
+		jw_null(j, "boot");
+		return;
+	}
+	for (size_t i = 0; i < sizeof(job->boot); i++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%02x",
+				      i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
+				      job->boot[i]);
+	jw_str(j, "boot", text);
+}
+
+static void
+put_retries(struct jw *j, const struct job *job)
+{
+	char at[CLOCK_TEXT], text[CLOCK_TEXT + 16];
+
+	jw_int(j, "retries", job->retries);
+	jw_int(j, "retried", job->retried);
+	put_int_or_null(j, "backoff_usec", job->backoff_us != 0, job->backoff_us);
+	if (job->not_before_us == 0) {
+		jw_null(j, "waiting_for");
+		return;
+	}
+	(void)snprintf(text, sizeof(text), "backoff until %s",
+		       wall_format(wall_usec(job->not_before_us), at, sizeof(at)));
+	jw_str(j, "waiting_for", text);
+}
+
 /* How it and its client keep in touch while it runs. */
 static void
 put_run(struct jw *j, const struct job *job)
@@ -151,7 +204,10 @@ put_run(struct jw *j, const struct job *job)
 	char sig[16];
 
 	jobjson_progress(j, job);
+	put_last(j, job);
 	jobjson_time(j, "ready_at", job->ready_us);
+	put_boot(j, job);
+	jobjson_time(j, "seen_at", job->seen_us);
 	jw_bool(j, "bound", job->bound);
 	put_int_or_null(j, "warn_usec", job->warn_us != 0, job->warn_us);
 	jw_str(j, "warn_signal",
@@ -252,7 +308,7 @@ jobjson_job(struct jw *j, const char *key, const struct job *job)
 	put_context(j, job);
 	jw_int(j, "priority", job->priority);
 	jw_int(j, "attempt", job->attempt);
-	jw_null(j, "waiting_for");
+	put_retries(j, job);
 	jobjson_time(j, "submitted_at", job->submitted_us);
 	jobjson_time(j, "started_at", job->started_us);
 	jobjson_time(j, "ended_at", job->ended_us);

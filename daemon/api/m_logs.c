@@ -33,6 +33,7 @@ struct logs_op {
 	bool empty;   /* it has ended and wrote nothing: the file may be another job's by now */
 	bool err;     /* the stream of standard error */
 	bool more, following, ended;
+	bool again; /* there is a next attempt, with a file of its own */
 };
 
 /* By the word of its monitor. */
@@ -50,6 +51,15 @@ logs_on_end(struct engine_watch *w, const struct job *job)
 
 	l->ended = true;
 	l->empty = wrote_nothing(l, job);
+	conn_op_ready(&l->op);
+}
+
+static void
+logs_on_again(struct engine_watch *w)
+{
+	struct logs_op *l = container_of(w, struct logs_op, watch);
+
+	l->again = true;
 	conn_op_ready(&l->op);
 }
 
@@ -116,6 +126,19 @@ logs_open(struct logs_op *l, struct refusal *r)
 	return l->fd >= 0 ? logs_begin(l, r) : 0;
 }
 
+/* From the beginning of what the next attempt writes. */
+static void
+logs_next(struct logs_op *l)
+{
+	l->again = false;
+	l->offset = 0;
+	follow_remove(l->follow, &l->change);
+	if (l->fd >= 0)
+		(void)close(l->fd);
+	l->fd = -1;
+	follow_add(l->follow, -1, &l->change);
+}
+
 static int
 logs_step(struct op *op, struct refusal *r)
 {
@@ -141,6 +164,10 @@ logs_step(struct op *op, struct refusal *r)
 		return unreadable(r, (int)n);
 	if (n > 0 || dropped > 0)
 		return put_piece(l, p, (size_t)n, dropped, l->more);
+	if (l->again) { /* all of this attempt was read */
+		logs_next(l);
+		return OP_AGAIN;
+	}
 	if (l->following && !l->ended)
 		return OP_WAIT;
 	return put_piece(l, p, 0, 0, false);
@@ -200,6 +227,7 @@ logs_new(struct call *c, const struct args_logs *a)
 	l->follow = c->api->follow;
 	l->id = l->watch.job = (uint64_t)a->id;
 	l->watch.on_end = logs_on_end;
+	l->watch.on_again = logs_on_again;
 	list_init(&l->watch.link);
 	l->change.on_change = logs_on_change;
 	list_init(&l->change.link);

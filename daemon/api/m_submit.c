@@ -16,7 +16,7 @@
 #include "base/text.h"
 #include "core/policy.h"
 
-enum { KEY_BYTES_MAX = 128 };
+enum { KEY_BYTES_MAX = 128, RETRIES_MOST = 1000 };
 
 struct submit_op {
 	struct op op;
@@ -51,6 +51,8 @@ take_spans(struct call *c, const struct args_submit *a, struct submit_args *s)
 	if (r == 0)
 		r = take_span(c, "watchdog_usec", a->has_watchdog, a->watchdog_usec,
 			      &s->watchdog_us);
+	if (r == 0)
+		r = take_span(c, "backoff_usec", a->has_backoff, a->backoff_usec, &s->backoff_us);
 	return r ? r : call_latest(c, a->deadline_at, &s->deadline_us);
 }
 
@@ -77,6 +79,9 @@ take_numbers(struct call *c, const struct args_submit *a, struct submit_args *s)
 	s->umask = (uint32_t)a->umask;
 	s->has_priority = a->has_priority;
 	s->priority = (int32_t)a->priority;
+	if (a->has_retries && (a->retries < 0 || a->retries > RETRIES_MOST))
+		return call_invalid(c, "retries", "must be within 0 and %d", RETRIES_MOST);
+	s->retries = (uint32_t)a->retries;
 	return take_signals(c, a, s);
 }
 

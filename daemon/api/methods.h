@@ -55,6 +55,8 @@ struct args_submit {
 	struct strv argv, env;
 	const char *name, *class_name, *cwd, *deadline_at, *stop_signal, *key, *if_exists,
 		*warn_signal;
+	int64_t retries, backoff_usec;
+	bool has_retries, has_backoff;
 	int64_t umask, timeout_usec, grace_usec, priority, stdin_spool, warn_usec, watchdog_usec;
 	bool has_umask, has_timeout, has_grace, has_priority, has_stdin, has_warn, has_watchdog;
 	bool bound, split_output;
@@ -80,6 +82,15 @@ struct args_cancel { /* of Close, too */
 	int64_t id;
 	const char *cause;
 	bool now;
+};
+struct args_resolve {
+	int64_t id;
+	const char *as, *note;
+};
+struct args_prune {
+	struct varlink_ints ids;
+	int64_t older_usec;
+	bool has_ids, has_older;
 };
 struct args_wait {
 	struct varlink_ints ids;
@@ -128,6 +139,9 @@ int m_control_cancel(struct call *c, void *args);
 int m_control_extend(struct call *c, void *args);
 int m_control_progress(struct call *c, void *args);
 int m_control_signal(struct call *c, void *args);
+int m_operator_retry(struct call *c, void *args);
+int m_operator_resolve(struct call *c, void *args);
+int m_prune_prune(struct call *c, void *args);
 int m_control_reload(struct call *c, void *args);
 int m_wait_wait(struct call *c, void *args);
 int m_logs_logs(struct call *c, void *args);

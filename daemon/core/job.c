@@ -57,6 +57,7 @@ job_free(struct job *j)
 	free(j->tracestate);
 	free(j->baggage);
 	free(j->progress_text);
+	free(j->last_text);
 	free(j->cause);
 	free(j->resolution_as);
 	free(j->resolution_note);
@@ -75,7 +76,7 @@ job_copy(const struct job *j)
 	/* Nothing of the original may be freed with a half-made copy. */
 	c->name = c->class_name = c->key = c->user = c->home = c->shell = c->cwd = c->cause = NULL;
 	c->resolution_as = c->resolution_note = NULL;
-	c->tracestate = c->baggage = c->progress_text = NULL;
+	c->tracestate = c->baggage = c->progress_text = c->last_text = NULL;
 	c->argv = c->values = (struct strv){0};
 	c->groups = NULL;
 	if (j->n_groups > 0) {
@@ -86,7 +87,8 @@ job_copy(const struct job *j)
 	}
 	if (strv_copy(&c->argv, &j->argv) < 0 || strv_copy(&c->values, &j->values) < 0 ||
 	    job_set(&c->tracestate, j->tracestate) < 0 || job_set(&c->baggage, j->baggage) < 0 ||
-	    job_set(&c->progress_text, j->progress_text) < 0 || job_set(&c->name, j->name) < 0 ||
+	    job_set(&c->progress_text, j->progress_text) < 0 ||
+	    job_set(&c->last_text, j->last_text) < 0 || job_set(&c->name, j->name) < 0 ||
 	    job_set(&c->class_name, j->class_name) < 0 || job_set(&c->key, j->key) < 0 ||
 	    job_set(&c->user, j->user) < 0 || job_set(&c->home, j->home) < 0 ||
 	    job_set(&c->shell, j->shell) < 0 || job_set(&c->cwd, j->cwd) < 0 ||

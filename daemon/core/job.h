@@ -74,6 +74,8 @@ struct job {
 	int64_t warn_us; /* before the deadline, WARN_SIGNAL goes to the main process */
 	int32_t warn_signal;
 	int64_t watchdog_us; /* longest silence */
+	uint32_t retries;    /* attempts after the first that ctxd may make by itself */
+	int64_t backoff_us;  /* before the first of them */
 
 	/* Granted: at acceptance, again at each start with the configuration then in force. */
 	int64_t timeout_us;
@@ -84,7 +86,9 @@ struct job {
 	int32_t stop_signal;
 
 	/* The attempt. */
-	uint32_t attempt;  /* from 1 */
+	uint32_t attempt;      /* from 1 */
+	uint32_t retried;      /* attempts made by ctxd itself since the last that was asked for */
+	int64_t not_before_us; /* wall: when queued, waits until then; 0: for nothing but a slot */
 	uint32_t requeues; /* how often this attempt was put back because it provably never ran */
 	uint64_t seq;      /* spawn sequence; 0: never started */
 	uint8_t boot[16];  /* boot id of the attempt's start */
@@ -99,7 +103,11 @@ struct job {
 	bool has_percent;
 	double percent; /* 0..100 */
 	char *progress_text;
-	int64_t ready_us; /* READY=1 */
+	int64_t ready_us;      /* READY=1 */
+	bool has_last_percent; /* and what it said last in an earlier attempt */
+	double last_percent;
+	char *last_text;
+	int64_t seen_us; /* interrupted: when its monitor was heard last; 0: never by this ctxd */
 
 	/* The end; meaningful in an ended state, cause also while stopping. */
 	bool has_exit_code;
@@ -118,7 +126,7 @@ struct job {
 	bool has_usage;
 	uint64_t user_us, system_us, max_rss_bytes;
 
-	/* Resolution of an interrupted job by a person (later version; NULL: none). */
+	/* Resolution of an interrupted job by a person; NULL: none. */
 	char *resolution_as, *resolution_note;
 	uint32_t resolution_by;
 	int64_t resolution_at_us;

@@ -14,6 +14,7 @@ struct policy_names { /* a comma list */
 	size_t n;
 };
 enum env_mode { ENV_MODE_ALL, ENV_MODE_NONE, ENV_MODE_LIST };
+enum on_interrupt { ON_INTERRUPT_UNSET, ON_INTERRUPT_HOLD, ON_INTERRUPT_RETRY };
 struct policy_env_mode {
 	enum env_mode mode;
 	struct policy_names names; /* for LIST */
@@ -24,7 +25,8 @@ struct policy_env_mode {
 struct policy_class {
 	struct policy_class *next; /* owned */
 	char name[33];
-	int64_t timeout_us, max_timeout_us, grace_us, stop_signal, running, priority, nice;
+	int64_t timeout_us, max_timeout_us, grace_us, stop_signal, running, priority, nice,
+		on_interrupt, max_attempts;
 	bool has_priority, has_nice;
 };
 

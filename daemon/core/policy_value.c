@@ -147,6 +147,12 @@ number_parse(enum policy_type t, const char *text, int64_t *ret, const char **re
 		if (r == 0)
 			*ret = sig;
 		return r;
+	case POLICY_ONINTERRUPT:
+		*reason = "is neither hold nor retry";
+		if (strcmp(text, "hold") != 0 && strcmp(text, "retry") != 0)
+			return -EINVAL;
+		*ret = *text == 'h' ? ON_INTERRUPT_HOLD : ON_INTERRUPT_RETRY;
+		return 0;
 	case POLICY_NAMES:
 	case POLICY_ENVMODE:
 		break;
@@ -185,6 +191,7 @@ policy_value_parse(enum policy_type t, const char *text, int64_t min, int64_t ma
 	case POLICY_SIZE:
 	case POLICY_DUR:
 	case POLICY_SIGNAL:
+	case POLICY_ONINTERRUPT:
 		r = number_parse(t, text, &v, reason);
 		if (r == 0 && (v < min || v > max))
 			r = -ERANGE;
@@ -241,6 +248,10 @@ policy_value_format(enum policy_type t, const void *field)
 		return strdup(*v == 0 ? "" : dur_format(dur_usec(*v), text, sizeof(text)));
 	case POLICY_SIGNAL:
 		return strdup(*v == 0 ? "" : text_signal_name((int)*v, text, sizeof(text)));
+	case POLICY_ONINTERRUPT:
+		return strdup(*v == ON_INTERRUPT_UNSET  ? ""
+			      : *v == ON_INTERRUPT_HOLD ? "hold"
+							: "retry");
 	case POLICY_NAMES:
 		return names_format(field);
 	case POLICY_ENVMODE:
@@ -257,6 +268,7 @@ policy_value_done(enum policy_type t, void *field)
 	case POLICY_SIZE:
 	case POLICY_DUR:
 	case POLICY_SIGNAL:
+	case POLICY_ONINTERRUPT:
 		*(int64_t *)field = 0;
 		return;
 	case POLICY_NAMES:

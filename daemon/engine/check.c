@@ -45,8 +45,10 @@ engine_check(struct engine *g)
 	if (!g->started || store_counts(g->store, &c) != 0)
 		return;
 	running = c.by_state[JOB_RUNNING] + c.by_state[JOB_STOPPING];
-	agree("queued jobs", g->lanes.queued, c.by_state[JOB_QUEUED]);
-	agree("queued jobs, by lane", sum_queued(&g->lanes), c.by_state[JOB_QUEUED]);
+	agree("queued jobs", g->lanes.queued + g->lanes.delayed, c.by_state[JOB_QUEUED]);
+	agree("queued jobs, by lane", sum_queued(&g->lanes), g->lanes.queued);
+	agree("queued jobs that wait for a time", sum_running(&g->lanes.delayed_users),
+	      g->lanes.delayed);
 	agree("running jobs", g->lanes.running, running);
 	agree("running jobs, by class", sum_running(&g->lanes.classes), running);
 	agree("running jobs, by user", sum_running(&g->lanes.users), running);

@@ -51,6 +51,7 @@ engine_resync(struct engine *g)
 		log_err("the queue cannot be read (%s), continuing", strerror(-r));
 	}
 	sched_overdue_arm(g);
+	delay_arm(g);
 	scope_arm_later(g);
 	sched_hold(g);
 	sched_kick(g);
@@ -117,6 +118,7 @@ engine_new(struct ev_loop *loop, const struct engine_options *o, struct engine *
 	lanes_init(&g->lanes);
 	sched_init(g);
 	events_init(g);
+	delay_init(g);
 	spool_init(g);
 	scope_init(g);
 	bound_init(g);
@@ -139,6 +141,7 @@ engine_free(struct engine *g)
 		return NULL;
 	g->stopping = true;
 	sched_done(g);
+	delay_done(g);
 	scope_done(g);
 	if (g->started)
 		retain_done(g);
@@ -176,6 +179,7 @@ engine_start(struct engine *g)
 		log_err("the open scopes cannot be read (%s), continuing", strerror(-r));
 	g->started = true;
 	sched_overdue_arm(g);
+	delay_arm(g);
 	retain_init(g);
 	sweep_start(g);
 	exec_start(g->exec, last_seq);

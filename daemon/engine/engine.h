@@ -86,6 +86,8 @@ struct submit_args { /* all borrowed; 0 or NULL = not given */
 	int64_t warn_us;
 	int32_t warn_signal; /* 0: USR1 */
 	int64_t watchdog_us;
+	uint32_t retries;   /* after a failure */
+	int64_t backoff_us; /* before the first of them; doubled for each */
 };
 struct scope_args {
 	struct context_args context;
@@ -151,6 +153,13 @@ int engine_list(struct engine *g, const struct requester *who, const struct stor
 /* Already ended is success: *RET is the job as it is. CAUSE may be NULL. */
 int engine_cancel(struct engine *g, const struct requester *who, uint64_t id, const char *cause,
 		  bool now, struct job **ret, struct refusal *r);
+/* One more attempt of a job that ended without success. One that waits for its next attempt goes on
+ * at once. */
+int engine_retry(struct engine *g, const struct requester *who, uint64_t id, struct job **ret,
+		 struct refusal *r);
+/* A person's word (AS: succeeded or failed; NOTE may be NULL) on an interrupted job, given once. */
+int engine_resolve(struct engine *g, const struct requester *who, uint64_t id, const char *as,
+		   const char *note, struct job **ret, struct refusal *r);
 /* The connection to which a job was bound is gone: cancels with CAUSE_CLIENT_GONE. Nobody waits for
  * an answer. */
 void engine_client_gone(struct engine *g, uint64_t id);
@@ -182,7 +191,24 @@ struct engine_watch {
 	struct list link; /* list_init before add */
 	uint64_t job;
 	void (*on_end)(struct engine_watch *w, const struct job *job);
+	/* May be NULL: after the commit of a next attempt that ctxd makes by itself. W stays. */
+	void (*on_again)(struct engine_watch *w);
 };
+/* Ended records, with all that belongs to them, a few with each call, each in the transaction of
+ * its iteration. */
+struct engine_prune {
+	const uint64_t *ids; /* borrowed; NULL: by age */
+	size_t n_ids, i;
+	int64_t before_us; /* ended before that */
+	struct store_old_cursor cursor;
+	uint64_t pruned;
+};
+/* Is it for WHO to remove P->ids, and can they be? 0, ENGINE_E_REFUSED or negative errno. */
+int engine_prune_check(struct engine *g, const struct requester *who, const struct engine_prune *p,
+		       struct refusal *r);
+/* *RET_OVER: nothing is left to do. 0 or negative errno. */
+int engine_prune_step(struct engine *g, const struct requester *who, struct engine_prune *p,
+		      bool *ret_over);
 int engine_watch_add(struct engine *g, struct engine_watch *w); /* 0 or -ENOMEM */
 void engine_watch_remove(struct engine *g, struct engine_watch *w);
 
@@ -196,8 +222,8 @@ void engine_listener_add(struct engine *g, struct engine_listener *l);
 void engine_listener_remove(struct engine_listener *l);
 
 /* What will be the standard input of a job: collected in a nameless file of the state directory. A
- * spool is its maker's to free, always. An engine_submit that makes a job of it empties it: it can be
- * used no more, and costs nothing. */
+ * spool is its maker's to free, always. An engine_submit that makes a job of it empties it: it can
+ * be used no more, and costs nothing. */
 struct spool;
 /* For WHO, who may have only so many, and so many bytes in all of them. 0, -EDQUOT, or another
  * negative errno. */

@@ -12,12 +12,15 @@
  *   tree.c       what a context's end or cancellation does to all that is attached below it
  *   scope.c      contexts without a command: made, closed, their deadlines
  *   bound.c      jobs that end with the connection of their client; clients that come back
- *   key.c        same key, same job; starting one anew
+ *   key.c        same key, same job
+ *   retry.c      one more attempt, asked for or not; delay.c: the wait before it
+ *   resolve.c    what a person says of a half-processed job
  *   progress.c   what jobs say of themselves; signals to them
  *   events.c     history for readers, and who is told that there is more of it
  *   spool.c      standard input of jobs; sweep.c removes what of it nobody needs
  *   submit.c     accepting a job; submit_check.c says which are not
- *   control.c query.c watch.c retain.c notice.c refusal.c   what their names say
+ *   prune.c      removing what is over, because somebody asks; retain.c: by itself
+ *   control.c query.c watch.c notice.c refusal.c   what their names say
  *
  * Rules: the database is the truth. Counts in memory follow it and are rebuilt from it when a
  * commit fails (engine_resync). struct live exists for a committed running or stopping row only.
@@ -65,7 +68,8 @@ struct share { /* running jobs of one class, or of one uid */
 };
 struct lanes {
 	struct list lanes, classes, users;
-	uint64_t queued, running;
+	struct list delayed_users;         /* how many of whom wait for a time: in no lane */
+	uint64_t queued, running, delayed; /* QUEUED: those in lanes */
 };
 
 enum live_phase {
@@ -138,6 +142,7 @@ struct engine {
 	ev_timer sched_again; /* after a failure */
 	bool sched_held;
 	ev_periodic overdue; /* earliest absolute deadline in the queue */
+	ev_timer delayed;    /* earliest moment for which a queued job waits */
 	ev_timer retain;
 	ev_timer scopes;       /* earliest deadline of an open scope; judged by CLOCK_BOOTTIME */
 	ev_timer reattach;     /* clients may still come back */
@@ -156,6 +161,8 @@ int lanes_load(struct lanes *l, struct store *s); /* forget everything, read it 
 int
 lanes_queued(struct lanes *l, const char *class_name, uint32_t uid, uint64_t id, int32_t priority);
 void lanes_unqueued(struct lanes *l, const char *class_name, uint32_t uid, uint64_t id);
+int lanes_delayed(struct lanes *l, uint32_t uid); /* queued, but waits for a time */
+void lanes_undelayed(struct lanes *l, uint32_t uid);
 int lanes_running(struct lanes *l, const char *class_name, uint32_t uid);
 void lanes_ended(struct lanes *l, const char *class_name, uint32_t uid);
 uint64_t lanes_user_queued(const struct lanes *l, uint32_t uid);
@@ -180,6 +187,10 @@ int lifecycle_create(struct engine *g, struct job *j, const struct strv *env, in
 int lifecycle_set(struct engine *g, struct job *j, enum job_state to, const struct why *why);
 /* Write J without an edge. */
 int lifecycle_save(struct engine *g, struct job *j);
+/* The moment for which J, which is queued, waited has come: it goes into its lane. */
+int lifecycle_due(struct engine *g, struct job *j);
+/* A row of history for J without a change of state. */
+int lifecycle_note(struct engine *g, const struct job *j, const struct why *why);
 /* After the commit that ended J: tell watchers, log. Called from effects. */
 void lifecycle_ended(struct engine *g, const struct job *j);
 
@@ -291,9 +302,24 @@ void bound_forget(struct engine *g, uint64_t id);
 enum { KEY_E_NEW = 2 };
 int key_find(struct engine *g, const struct requester *who, const struct submit_args *a,
 	     struct job **ret, struct refusal *r);
-/* Back to the queue as a new attempt. J, which has ended without success, is changed. 0,
- * ENGINE_E_REFUSED, or negative errno. */
-int key_retry(struct engine *g, const struct requester *who, struct job *j, struct refusal *r);
+
+/* ---- retry.c */
+enum { RETRY_INTERRUPTED_DEFAULT = 2 }; /* attempts added to an interrupted one, if nobody says */
+#define RETRY_BACKOFF_MOST_US (INT64_C(3600) * 1000000)
+/* Has J ended, and not well? What a person resolved as succeeded has ended well. */
+bool retry_possible(const struct job *j);
+/* Back to the queue as a new attempt. J, of which that is possible, is changed. 0, ENGINE_E_REFUSED
+ * (FIELD of the request is named), or negative errno. */
+int retry_asked(struct engine *g, const struct requester *who, struct job *j, const char *field,
+		struct refusal *r);
+/* J has just ended, in the open transaction: back to the queue if it, or its class, wants that. 0
+ * or negative errno; its state tells. */
+int retry_itself(struct engine *g, struct job *j);
+
+/* ---- delay.c */
+void delay_init(struct engine *g);
+void delay_done(struct engine *g);
+void delay_arm(struct engine *g); /* look again when the next one waits for */
 
 /* ---- submit_check.c: 0, or ENGINE_E_REFUSED with R filled */
 /* What is wrong at any time, of any daemon. */
@@ -351,9 +377,13 @@ void sweep_done(struct engine *g);
 /* ---- watch.c, retain.c, engine.c */
 bool watch_any(const struct engine *g, uint64_t job);
 void watch_tell(struct engine *g, const struct job *j);
+void watch_again(struct engine *g, uint64_t job);
 void watch_done(struct engine *g);
 void retain_init(struct engine *g);
 void retain_done(struct engine *g);
+enum { RETAIN_MAX = 64 };
+/* Delete N (at most RETAIN_MAX) records in the open transaction; their files after its commit. */
+int retain_delete(struct engine *g, const struct store_old *v, size_t n);
 void engine_resync(struct engine *g);
 /* The job with this id, if WHO may see it: 0, ENGINE_E_REFUSED, or negative errno. RET is the
  * caller's. */

@@ -87,6 +87,7 @@ lanes_init(struct lanes *l)
 	list_init(&l->lanes);
 	list_init(&l->classes);
 	list_init(&l->users);
+	list_init(&l->delayed_users);
 }
 
 static void
@@ -107,7 +108,8 @@ lanes_done(struct lanes *l)
 		free(list_entry(it, struct lane, link));
 	free_shares(&l->classes);
 	free_shares(&l->users);
-	l->queued = l->running = 0;
+	free_shares(&l->delayed_users);
+	l->queued = l->running = l->delayed = 0;
 }
 
 static int
@@ -124,6 +126,16 @@ load_lane(void *arg, const struct store_lane *row)
 }
 
 static int
+load_delayed(void *arg, const struct store_lane *row)
+{
+	int r = 0;
+
+	for (uint64_t i = 0; i < row->n && r == 0; i++)
+		r = lanes_delayed(arg, row->uid);
+	return r;
+}
+
+static int
 load_running(void *arg, const struct job *j)
 {
 	return lanes_running(arg, j->class_name, j->uid);
@@ -136,6 +148,8 @@ lanes_load(struct lanes *l, struct store *s)
 
 	lanes_done(l);
 	r = store_lanes_each(s, load_lane, l);
+	if (!r)
+		r = store_delayed_each(s, load_delayed, l);
 	if (!r)
 		r = store_live_each(s, load_running, l);
 	return r < 0 ? err_pass(r) : 0;
@@ -173,6 +187,24 @@ lanes_unqueued(struct lanes *l, const char *class_name, uint32_t uid, uint64_t i
 }
 
 int
+lanes_delayed(struct lanes *l, uint32_t uid)
+{
+	int r = add_share(&l->delayed_users, "", uid);
+
+	if (r == 0)
+		l->delayed++;
+	return r;
+}
+
+void
+lanes_undelayed(struct lanes *l, uint32_t uid)
+{
+	sub_share(&l->delayed_users, "", uid);
+	if (l->delayed > 0)
+		l->delayed--;
+}
+
+int
 lanes_running(struct lanes *l, const char *class_name, uint32_t uid)
 {
 	int r = add_share(&l->classes, class_name, 0);
@@ -196,10 +228,18 @@ lanes_ended(struct lanes *l, const char *class_name, uint32_t uid)
 		l->running--;
 }
 
+static uint64_t
+share_running(const struct list *shares, const char *class_name, uint32_t uid)
+{
+	const struct share *s = find_share(shares, class_name, uid);
+
+	return s ? s->running : 0;
+}
+
 uint64_t
 lanes_user_queued(const struct lanes *l, uint32_t uid)
 {
-	uint64_t n = 0;
+	uint64_t n = share_running(&l->delayed_users, "", uid);
 
 	for (struct list *it = l->lanes.next; it != &l->lanes; it = it->next) {
 		const struct lane *lane = list_entry(it, struct lane, link);
@@ -208,14 +248,6 @@ lanes_user_queued(const struct lanes *l, uint32_t uid)
 			n += lane->queued;
 	}
 	return n;
-}
-
-static uint64_t
-share_running(const struct list *shares, const char *class_name, uint32_t uid)
-{
-	const struct share *s = find_share(shares, class_name, uid);
-
-	return s ? s->running : 0;
 }
 
 bool

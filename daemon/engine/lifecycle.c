@@ -14,16 +14,21 @@ takes_slot(enum job_state s)
 	return s == JOB_RUNNING || s == JOB_STOPPING;
 }
 
+/* DELAYED: it was queued, and not in its lane. */
 static int
-count(struct engine *g, const struct job *j, enum job_state from, enum job_state to)
+count(struct engine *g, const struct job *j, enum job_state from, enum job_state to, bool delayed)
 {
 	int r = 0;
 
-	if (from == JOB_QUEUED)
+	if (from == JOB_QUEUED && delayed)
+		lanes_undelayed(&g->lanes, j->uid);
+	else if (from == JOB_QUEUED)
 		lanes_unqueued(&g->lanes, j->class_name, j->uid, j->id);
 	else if (takes_slot(from) && !takes_slot(to))
 		lanes_ended(&g->lanes, j->class_name, j->uid);
-	if (to == JOB_QUEUED)
+	if (to == JOB_QUEUED && j->not_before_us > 0)
+		r = lanes_delayed(&g->lanes, j->uid);
+	else if (to == JOB_QUEUED)
 		r = lanes_queued(&g->lanes, j->class_name, j->uid, j->id, j->priority);
 	else if (takes_slot(to) && !takes_slot(from))
 		r = lanes_running(&g->lanes, j->class_name, j->uid);
@@ -59,7 +64,7 @@ lifecycle_create(struct engine *g, struct job *j, const struct strv *env, int64_
 	if (!r)
 		r = history(g, j, 0, &why);
 	if (!r)
-		r = count(g, j, 0, j->state);
+		r = count(g, j, 0, j->state, false);
 	return r < 0 ? err_pass(r) : err_fold(r);
 }
 
@@ -67,6 +72,7 @@ int
 lifecycle_set(struct engine *g, struct job *j, enum job_state to, const struct why *why)
 {
 	enum job_state from = j->state;
+	bool delayed = from == JOB_QUEUED && j->not_before_us > 0;
 	int r = txn_write(g->txn, __func__);
 
 	if (r < 0)
@@ -77,6 +83,8 @@ lifecycle_set(struct engine *g, struct job *j, enum job_state to, const struct w
 		abort();
 	}
 	j->state = to;
+	if (to != JOB_QUEUED)
+		j->not_before_us = 0;
 	if (why->code != CAUSE_NONE) {
 		j->cause_code = why->code;
 		r = job_set(&j->cause, why->text);
@@ -88,7 +96,7 @@ lifecycle_set(struct engine *g, struct job *j, enum job_state to, const struct w
 	if (!r)
 		r = history(g, j, (int)from, why);
 	if (!r)
-		r = count(g, j, from, to);
+		r = count(g, j, from, to, delayed);
 	return r < 0 ? err_pass(r) : err_fold(r);
 }
 
@@ -99,6 +107,34 @@ lifecycle_save(struct engine *g, struct job *j)
 
 	if (!r)
 		r = store_job_update(g->store, j, j->state);
+	return r < 0 ? err_pass(r) : err_fold(r);
+}
+
+int
+lifecycle_due(struct engine *g, struct job *j)
+{
+	int r;
+
+	assert(j->state == JOB_QUEUED && j->not_before_us > 0);
+	j->not_before_us = 0;
+	r = lifecycle_save(g, j);
+	if (r < 0)
+		return r;
+	lanes_undelayed(&g->lanes, j->uid);
+	sched_kick(g);
+	r = lanes_queued(&g->lanes, j->class_name, j->uid, j->id, j->priority);
+	if (r < 0)
+		txn_spoil(g->txn);
+	return r;
+}
+
+int
+lifecycle_note(struct engine *g, const struct job *j, const struct why *why)
+{
+	int r = txn_write(g->txn, __func__);
+
+	if (!r)
+		r = history(g, j, (int)j->state, why);
 	return r < 0 ? err_pass(r) : err_fold(r);
 }
 

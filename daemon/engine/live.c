@@ -28,7 +28,8 @@ struct stop_fx {
 struct finish_fx {
 	struct effect fx;
 	struct engine *g;
-	struct job *job; /* owned */
+	struct job *job;  /* owned */
+	uint32_t attempt; /* that ended: JOB may be at the next one by now */
 	bool was_live;
 };
 
@@ -326,8 +327,8 @@ finish_run(struct effect *fx, int result)
 			live_again(l);
 	} else {
 		if (f->was_live) {
-			exec_unlink(g->exec, f->job->id, f->job->attempt);
-			(void)exec_forget(g->exec, f->job->id, f->job->attempt);
+			exec_unlink(g->exec, f->job->id, f->attempt);
+			(void)exec_forget(g->exec, f->job->id, f->attempt);
 		}
 		if (l)
 			live_free(l);
@@ -339,6 +340,8 @@ finish_run(struct effect *fx, int result)
 			spare_output(g, f->job);
 		} else {
 			engine_log_edge(f->job, "queued again");
+			if (f->job->attempt != f->attempt)
+				watch_again(g, f->job->id);
 		}
 	}
 	(void)job_free(f->job);
@@ -359,6 +362,7 @@ live_finish_one(struct engine *g, struct job *j, enum job_state to, const struct
 	*f = (struct finish_fx){.fx.run = finish_run,
 				.g = g,
 				.job = j,
+				.attempt = j->attempt,
 				.was_live = j->state == JOB_RUNNING || j->state == JOB_STOPPING};
 	r = lifecycle_set(g, j, to, why);
 	if (!r && to == JOB_SUCCEEDED)
@@ -382,10 +386,19 @@ live_finish_one(struct engine *g, struct job *j, enum job_state to, const struct
 int
 live_finish(struct engine *g, struct job *j, enum job_state to, const struct why *why)
 {
+	bool itself = j->state == JOB_RUNNING; /* nobody stopped it */
 	int r = live_finish_one(g, j, to, why);
 
-	if (r == 0 && job_state_ended(to))
+	if (r < 0)
+		return err_pass(r); /* J is gone */
+	if (job_state_ended(to)) {
 		r = tree_done(g, j, why->by_uid, false, NULL);
+		if (r == 0 && itself) {
+			r = retry_itself(g, j);
+			if (r < 0)
+				txn_spoil(g->txn);
+		}
+	}
 	return r < 0 ? err_pass(r) : 0;
 }
 

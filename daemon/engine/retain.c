@@ -16,10 +16,11 @@ struct remove_fx {
 	struct effect fx;
 	struct engine *g;
 	size_t n, n_outputs; /* in V: first those that lose their output alone */
-	struct store_old v[RETAIN_JOBS * 2];
+	struct store_old v[RETAIN_MAX];
 	size_t n_inputs;
 	uint64_t inputs[RETAIN_ENVS];
 };
+_Static_assert(RETAIN_JOBS * 2 <= (int)RETAIN_MAX, "outputs and jobs of one step");
 
 static void
 remove_run(struct effect *fx, int result)
@@ -37,6 +38,37 @@ remove_run(struct effect *fx, int result)
 	for (size_t i = 0; i < f->n_inputs && result == 0; i++)
 		spool_remove(f->g, f->inputs[i]);
 	free(f);
+}
+
+static struct remove_fx *
+remove_new(struct engine *g)
+{
+	struct remove_fx *f = calloc(1, sizeof(*f));
+
+	if (f) {
+		f->fx.run = remove_run;
+		f->g = g;
+	}
+	return f;
+}
+
+int
+retain_delete(struct engine *g, const struct store_old *v, size_t n)
+{
+	struct remove_fx *f = remove_new(g);
+	int r = f ? txn_write(g->txn, __func__) : -ENOMEM;
+
+	assert(n <= RETAIN_MAX);
+	for (size_t i = 0; i < n && r == 0; i++) {
+		r = store_job_delete(g->store, v[i].id);
+		f->v[f->n++] = v[i];
+	}
+	if (r < 0) {
+		free(f);
+		return err_pass(r);
+	}
+	txn_defer(g->txn, &f->fx);
+	return 0;
 }
 
 static int
@@ -84,15 +116,13 @@ old_envs(struct engine *g, struct remove_fx *f, int64_t before, size_t *ret_n)
 static bool
 step(struct engine *g)
 {
-	struct remove_fx *f = calloc(1, sizeof(*f));
+	struct remove_fx *f = remove_new(g);
 	int64_t now = wall_to_usec(wall_now());
 	size_t a = 0, b = 0, c = 0;
 	int r;
 
 	if (!f)
 		return false;
-	f->fx.run = remove_run;
-	f->g = g;
 	r = old_outputs(g, f, now - g->policy->keep_output_us, &a);
 	if (!r)
 		r = old_jobs(g, f, now - g->policy->keep_jobs_us, &b);

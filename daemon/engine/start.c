@@ -48,11 +48,12 @@ static bool
 dropped(const struct engine *g, const char *entry)
 {
 	static const char *const names[] = {
-		"CTX_ID=",       "CTX_ATTEMPT=",   "CTX_NAME=",       "CTX_CLASS=",
-		"CTX_KEY=",      "CTX_DEADLINE=",  "CTXD_SOCKET=",    "CTX_DEADLINE_EPOCH=",
-		"LISTEN_FDS=",   "LISTEN_PID=",    "LISTEN_FDNAMES=", "NOTIFY_SOCKET=",
-		"WATCHDOG_PID=", "WATCHDOG_USEC=", "TRACEPARENT=",    "TRACESTATE=",
-		"BAGGAGE=",      "CTX_PARENT=",    "CTX_VALUES=",     CONTEXT_ENV_PREFIX,
+		"CTX_ID=",       "CTX_ATTEMPT=",     "CTX_NAME=",        "CTX_CLASS=",
+		"CTX_KEY=",      "CTX_DEADLINE=",    "CTXD_SOCKET=",     "CTX_DEADLINE_EPOCH=",
+		"LISTEN_FDS=",   "LISTEN_PID=",      "LISTEN_FDNAMES=",  "NOTIFY_SOCKET=",
+		"WATCHDOG_PID=", "WATCHDOG_USEC=",   "TRACEPARENT=",     "TRACESTATE=",
+		"BAGGAGE=",      "CTX_PARENT=",      "CTX_LAST_STATUS=", "CTX_LAST_PERCENT=",
+		"CTX_VALUES=",   CONTEXT_ENV_PREFIX,
 	};
 	static const char *const user_names[] = {"HOME=", "USER=", "LOGNAME=", "SHELL="};
 
@@ -133,6 +134,19 @@ add_notify(struct engine *g, const struct job *j, struct strv *v)
 	return add(v, "WATCHDOG_USEC", num);
 }
 
+/* What an earlier attempt told last: from where this one may go on. */
+static int
+add_last(const struct job *j, struct strv *v)
+{
+	char num[32];
+	int r = add(v, "CTX_LAST_STATUS", j->last_text);
+
+	if (r || !j->has_last_percent)
+		return r;
+	(void)snprintf(num, sizeof(num), "%.15g", j->last_percent);
+	return add(v, "CTX_LAST_PERCENT", num);
+}
+
 static int
 add_context(struct engine *g, const struct job *j, struct strv *v)
 {
@@ -151,6 +165,7 @@ add_context(struct engine *g, const struct job *j, struct strv *v)
 	(void)snprintf(num, sizeof(num), "%" PRId64, j->deadline_us / 1000000);
 	r = r ? r : add(v, "CTX_DEADLINE_EPOCH", num);
 	r = r ? r : add(v, "CTXD_SOCKET", g->socket_path);
+	r = r ? r : add_last(j, v);
 	r = r ? r : add_values(j, v);
 	return r ? r : add_trace(j, v);
 }

@@ -1,6 +1,7 @@
 /* submit.c - accepting a job: its key, defaults, environment, input, and the row; started at once
  * when a slot is free. */
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <string.h>
 
@@ -78,6 +79,8 @@ copy_numbers(const struct policy *p, struct job *j, const struct submit_args *a)
 	j->warn_us = a->warn_us;
 	j->warn_signal = a->warn_us == 0 ? 0 : a->warn_signal > 0 ? a->warn_signal : SIGUSR1;
 	j->watchdog_us = a->watchdog_us;
+	j->retries = a->retries;
+	j->backoff_us = a->backoff_us;
 	j->has_stdin = a->stdin_spool != NULL;
 	if (j->has_stdin) {
 		j->stdin_bytes = spool_bytes(a->stdin_spool);
@@ -142,6 +145,18 @@ notice_earlier(const struct job *j, struct notices *n)
 		"timeout",
 		dur_format(dur_usec(j->timeout_us), granted, sizeof(granted)),
 		job_rule_name(j->deadline_rule));
+}
+
+static void
+notice_retries(const struct policy *p, const struct job *j, struct notices *n)
+{
+	const struct policy_class *c = policy_class_find(p, j->class_name);
+
+	if (c && c->max_attempts > 0 && j->retries > c->max_attempts - 1)
+		notice_add(n,
+			   "retries: asked %" PRIu32 ", granted %" PRId64
+			   " (max_attempts of the class)",
+			   j->retries, c->max_attempts - 1);
 }
 
 static bool
@@ -232,6 +247,7 @@ submit_new(struct engine *g, const struct requester *who, const struct submit_ar
 	assert(j);
 	submit_notice_clamp(j, n);
 	notice_earlier(j, n);
+	notice_retries(g->policy, j, n);
 	e = a->stdin_spool ? insert_with_input(g, j, &env, a->stdin_spool, r)
 			   : insert(g, j, &env, r);
 	if (e == 0)

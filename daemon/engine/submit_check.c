@@ -9,7 +9,7 @@
 #include "base/text.h"
 #include "engine/impl.h"
 
-enum { PRIORITY_MOST = 1000000, SIGNAL_MOST = 64 };
+enum { PRIORITY_MOST = 1000000, SIGNAL_MOST = 64, RETRIES_MOST = 1000 };
 
 /* 0 is: not given. */
 static int
@@ -38,6 +38,21 @@ check_signal(int32_t signo, const char *field, struct refusal *r)
 }
 
 static int
+check_retries(const struct submit_args *a, struct refusal *r)
+{
+	if (a->retries > RETRIES_MOST)
+		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "retries",
+				   "must be within 0 and %d", RETRIES_MOST);
+	if (a->backoff_us != 0 && a->retries == 0)
+		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "backoff_usec",
+				   "is for retries, which are not asked for");
+	if (a->backoff_us > RETRY_BACKOFF_MOST_US)
+		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "backoff_usec",
+				   "must be at most one hour");
+	return check_span(a->backoff_us, "backoff_usec", r);
+}
+
+static int
 check_numbers(const struct submit_args *a, struct refusal *r)
 {
 	int e;
@@ -58,7 +73,8 @@ check_numbers(const struct submit_args *a, struct refusal *r)
 	e = e ? e : check_signal(a->warn_signal, "warn_signal", r);
 	e = e ? e : check_span(a->grace_us, "grace_usec", r);
 	e = e ? e : check_bounded_span(a->warn_us, "warn_usec", r);
-	return e ? e : check_bounded_span(a->watchdog_us, "watchdog_usec", r);
+	e = e ? e : check_bounded_span(a->watchdog_us, "watchdog_usec", r);
+	return e ? e : check_retries(a, r);
 }
 
 static int
@@ -138,7 +154,7 @@ submit_check_room(struct engine *g, uint32_t uid, struct refusal *r)
 {
 	const struct policy *p = g->policy;
 
-	if (g->lanes.queued >= (uint64_t)p->queued) {
+	if (g->lanes.queued + g->lanes.delayed >= (uint64_t)p->queued) {
 		r->limit = (uint64_t)p->queued;
 		return refusal_set(r, REFUSAL_QUEUE_FULL, NULL, "the queue is full");
 	}

@@ -76,6 +76,21 @@ watch_tell(struct engine *g, const struct job *j)
 }
 
 void
+watch_again(struct engine *g, uint64_t job)
+{
+	struct watch_group *group = find_group(g, job);
+
+	if (!group)
+		return;
+	list_for_each (it, &group->watches) {
+		struct engine_watch *w = list_entry(it, struct engine_watch, link);
+
+		if (w->on_again)
+			w->on_again(w);
+	}
+}
+
+void
 watch_done(struct engine *g)
 {
 	struct map_node *n;

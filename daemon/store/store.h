@@ -145,6 +145,16 @@ int store_queue_next_deadline(struct store *s, int64_t *ret_us);
 /* Ids of queued jobs whose deadline is <= NOW_US; at most MAX; number in RET_N. */
 int store_queue_overdue(struct store *s, int64_t now_us, uint64_t *ids, size_t max, size_t *ret_n);
 
+/* Queued jobs that wait for a time (not_before_us), by uid, class_name empty: they are in no lane.
+ */
+int store_delayed_each(struct store *s, store_lane_fn fn, void *arg);
+/* The earliest such time; STORE_E_NOT_FOUND. */
+int store_delayed_next(struct store *s, int64_t *ret_us);
+/* Ids of those whose time is <= NOW_US, or farther off than MOST_US (the wall clock was set back);
+ * at most MAX. */
+int store_delayed_due(struct store *s, int64_t now_us, int64_t most_us, uint64_t *ids, size_t max,
+		      size_t *ret_n);
+
 /* Counts kept by triggers: cheap at any size. Index = enum job_state. */
 struct store_counts {
 	uint64_t by_state[JOB_STATE_MAX + 1];
@@ -183,6 +193,15 @@ struct store_old {
 };
 int store_old_jobs(struct store *s, int64_t before_us, struct store_old *ret, size_t max,
 		   size_t *ret_n);
+/* The same, as a walk that goes on after *CURSOR (zeroed at first; moved on by the call): looks at
+ * BUDGET rows at most, and takes those of UID (-1: of all). *RET_OVER: there are no more. */
+struct store_old_cursor {
+	int64_t ended_us;
+	uint64_t id;
+};
+int
+store_old_walk(struct store *s, int64_t before_us, int64_t uid, struct store_old_cursor *cursor,
+	       uint32_t budget, struct store_old *ret, size_t max, size_t *ret_n, bool *ret_over);
 int store_job_delete(struct store *s,
 		     uint64_t id); /* with history and environment; ids are never reused */
 /* Jobs ended before BEFORE_US whose output is not yet marked gone. */

@@ -36,7 +36,9 @@
 	X(STDIN_HASH, "stdin_hash")                                                                \
 	X(SUBMITTED, "submitted")                                                                  \
 	X(TIMEOUT_REQUESTED, "timeout_requested")                                                  \
-	X(DEADLINE_REQUESTED, "deadline_requested")
+	X(DEADLINE_REQUESTED, "deadline_requested")                                                \
+	X(RETRIES, "retries")                                                                      \
+	X(BACKOFF, "backoff")
 
 /* Written by every change, after `state`. */
 #define STORE_COLUMNS_MUTABLE(X)                                                                   \
@@ -79,7 +81,12 @@
 	X(RESOLUTION_AS, "resolution_as")                                                          \
 	X(RESOLUTION_NOTE, "resolution_note")                                                      \
 	X(RESOLUTION_BY, "resolution_by")                                                          \
-	X(RESOLUTION_AT, "resolution_at")
+	X(RESOLUTION_AT, "resolution_at")                                                          \
+	X(NOT_BEFORE, "not_before")                                                                \
+	X(RETRIED, "retried")                                                                      \
+	X(LAST_PERCENT, "last_percent")                                                            \
+	X(LAST_TEXT, "last_text")                                                                  \
+	X(SEEN, "seen")
 
 enum store_column {
 	C_ID,

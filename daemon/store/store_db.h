@@ -10,6 +10,7 @@
 #include "store/store.h"
 
 #define STORE_FILE "ctxd.db"
+#define STORE_NEW_FILE STORE_FILE ".new" /* being made */
 /* "ctxD" */
 #define STORE_APPLICATION_ID UINT32_C(0x63747844)
 
@@ -53,10 +54,14 @@ enum store_query {
 	Q_LANE_HEAD,
 	Q_QUEUE_NEXT_DEADLINE,
 	Q_QUEUE_OVERDUE,
+	Q_DELAYED,
+	Q_DELAYED_NEXT,
+	Q_DELAYED_DUE,
 	Q_COUNTS,
 	/* store_old.c */
 	Q_OLD_JOBS,
 	Q_OLD_OUTPUTS,
+	Q_OLD_WALK,
 	Q_OUTPUT_GONE,
 	Q_JOB_DELETE,
 	Q_HISTORY_DELETE,
@@ -163,5 +168,17 @@ int store_file_look(int dirfd, struct store_file *ret, const char **ret_why);
 /* Best effort, at the end of opening. */
 void store_wal_reserve(struct store *s);
 int store_meta_read(struct store *s);
+
+/* store_recover.c uses these of store_open.c. S has its path, and no connection. */
+uint32_t store_open_version(void); /* of the schema: the newest one known */
+/* Would DIR be opened? 0, STORE_FILE_ABSENT, or negative errno with E. */
+int store_open_judge(struct store *s, const char *dir, int dirfd, struct ctx_err *e);
+/* Make an empty database of schema VERSION as STORE_NEW_FILE. 0 or negative errno with E. */
+int
+store_open_aside(struct store *s, const char *dir, int dirfd, uint32_t version, struct ctx_err *e);
+int store_open_migrate(struct store *s, uint32_t from); /* in the open transaction: SQLite's code */
+
+/* store_job.c: the values of a job once more, for searching. */
+int store_job_values(struct store *s, const struct job *j);
 
 #endif

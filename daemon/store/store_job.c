@@ -134,6 +134,8 @@ bind_fixed(sqlite3_stmt *st, const struct job *j, const uint32_t *groups)
 	(void)sqlite3_bind_int64(st, C_SUBMITTED + 1, j->submitted_us);
 	(void)sqlite3_bind_int64(st, C_TIMEOUT_REQUESTED + 1, j->timeout_requested_us);
 	(void)sqlite3_bind_int64(st, C_DEADLINE_REQUESTED + 1, j->deadline_requested_us);
+	(void)sqlite3_bind_int64(st, C_RETRIES + 1, j->retries);
+	(void)sqlite3_bind_int64(st, C_BACKOFF + 1, j->backoff_us);
 }
 
 /* BASE + column = parameter. */
@@ -162,15 +164,24 @@ bind_end(sqlite3_stmt *st, int base, const struct job *j)
 }
 
 static void
+bind_percent(sqlite3_stmt *st, int i, bool has, double v)
+{
+	if (has)
+		(void)sqlite3_bind_double(st, i, v);
+	else
+		(void)sqlite3_bind_null(st, i);
+}
+
+static void
 bind_progress(sqlite3_stmt *st, int base, const struct job *j)
 {
-	if (j->has_percent)
-		(void)sqlite3_bind_double(st, base + C_PROGRESS_PERCENT, j->percent);
-	else
-		(void)sqlite3_bind_null(st, base + C_PROGRESS_PERCENT);
+	bind_percent(st, base + C_PROGRESS_PERCENT, j->has_percent, j->percent);
 	(void)store_db_bind_str(st, base + C_PROGRESS_TEXT, j->progress_text);
 	(void)sqlite3_bind_int64(st, base + C_PROGRESS_AT, j->progress_us);
 	(void)sqlite3_bind_int64(st, base + C_READY_AT, j->ready_us);
+	bind_percent(st, base + C_LAST_PERCENT, j->has_last_percent, j->last_percent);
+	(void)store_db_bind_str(st, base + C_LAST_TEXT, j->last_text);
+	(void)sqlite3_bind_int64(st, base + C_SEEN, j->seen_us);
 }
 
 static void
@@ -190,6 +201,8 @@ bind_mutable(sqlite3_stmt *st, int base, const struct job *j)
 	(void)sqlite3_bind_int64(st, base + C_DEADLINE_BOOT, j->deadline_boot_ns);
 	(void)sqlite3_bind_int64(st, base + C_GRACE, j->grace_us);
 	(void)sqlite3_bind_int(st, base + C_STOP_SIGNAL, j->stop_signal);
+	(void)sqlite3_bind_int64(st, base + C_RETRIED, j->retried);
+	(void)sqlite3_bind_int64(st, base + C_NOT_BEFORE, j->not_before_us);
 	(void)sqlite3_bind_int64(st, base + C_REQUEUES, j->requeues);
 	(void)sqlite3_bind_int64(st, base + C_SEQ, (sqlite3_int64)j->seq);
 	if (memcmp(j->boot, no_boot, sizeof(no_boot)) == 0)
@@ -224,6 +237,12 @@ values_insert(struct store *s, uint64_t id, const struct strv *values)
 		r = store_db_run(s, st);
 	}
 	return r;
+}
+
+int
+store_job_values(struct store *s, const struct job *j)
+{
+	return values_insert(s, j->id, &j->values);
 }
 
 int

@@ -13,6 +13,10 @@ const char *const store_old_sql[Q_N] = {
 	[Q_OLD_OUTPUTS] = "SELECT id, attempt FROM job INDEXED BY job_output"
 			  " WHERE state >= 5 AND kind = 1 AND output_gone = 0 AND ended < ?"
 			  " ORDER BY ended LIMIT ?",
+	[Q_OLD_WALK] =
+		"SELECT id, attempt, uid, ended FROM job INDEXED BY job_ended"
+		" WHERE state >= 5 AND (state <> 9 OR resolution_as IS NOT NULL) AND ended < ?1"
+		" AND (ended, id) > (?2, ?3) ORDER BY ended, id LIMIT ?4",
 	[Q_OUTPUT_GONE] = "UPDATE job SET output_gone = 1 WHERE id = ?",
 	[Q_JOB_DELETE] = "DELETE FROM job WHERE id = ?",
 	[Q_HISTORY_DELETE] = "DELETE FROM history INDEXED BY history_job WHERE job = ?",
@@ -57,6 +61,38 @@ store_old_outputs(struct store *s, int64_t before_us, struct store_old *ret, siz
 		  size_t *ret_n)
 {
 	return old_find(s, Q_OLD_OUTPUTS, before_us, ret, max, ret_n);
+}
+
+int
+store_old_walk(struct store *s, int64_t before_us, int64_t uid, struct store_old_cursor *cursor,
+	       uint32_t budget, struct store_old *ret, size_t max, size_t *ret_n, bool *ret_over)
+{
+	_reset_ sqlite3_stmt *st;
+	uint32_t seen = 0;
+	size_t n = 0;
+	int r = 0;
+
+	st = store_db_stmt(s, Q_OLD_WALK, &r);
+	if (!st)
+		return r;
+	(void)sqlite3_bind_int64(st, 1, before_us);
+	(void)sqlite3_bind_int64(st, 2, cursor->ended_us);
+	(void)sqlite3_bind_int64(st, 3, (sqlite3_int64)cursor->id);
+	(void)sqlite3_bind_int64(st, 4, budget);
+	while (n < max && (r = store_db_row(s, st)) > 0) {
+		seen++;
+		cursor->id = (uint64_t)sqlite3_column_int64(st, 0);
+		cursor->ended_us = sqlite3_column_int64(st, 3);
+		if (uid >= 0 && sqlite3_column_int64(st, 2) != uid)
+			continue;
+		ret[n++] = (struct store_old){.id = cursor->id,
+					      .attempt = (uint32_t)sqlite3_column_int64(st, 1)};
+	}
+	if (r < 0)
+		return r;
+	*ret_n = n;
+	*ret_over = n < max && seen < budget;
+	return 0;
 }
 
 static int

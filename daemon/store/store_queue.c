@@ -4,28 +4,35 @@
 #include "store/store_db.h"
 
 const char *const store_queue_sql[Q_N] = {
-	[Q_LANES] = "SELECT class, uid, count(*) FROM job INDEXED BY job_queue WHERE state = 1"
+	[Q_LANES] = "SELECT class, uid, count(*) FROM job INDEXED BY job_queue WHERE state = 1 AND "
+		    "not_before = 0"
 		    " GROUP BY class, uid",
-	[Q_LANE_HEAD] =
-		"SELECT id, priority FROM job INDEXED BY job_queue"
-		" WHERE state = 1 AND class = ? AND uid = ? ORDER BY priority DESC, id LIMIT 1",
+	[Q_LANE_HEAD] = "SELECT id, priority FROM job INDEXED BY job_queue"
+			" WHERE state = 1 AND not_before = 0 AND class = ? AND uid = ? ORDER BY "
+			"priority DESC, id LIMIT 1",
 	/* The deadline of a queued row is the moment after which it is not worth starting. */
 	[Q_QUEUE_NEXT_DEADLINE] = "SELECT deadline FROM job INDEXED BY job_absolute"
 				  " WHERE state = 1 AND deadline > 0 ORDER BY deadline LIMIT 1",
 	[Q_QUEUE_OVERDUE] = "SELECT id FROM job INDEXED BY job_absolute"
 			    " WHERE state = 1 AND deadline > 0 AND deadline <= ?"
 			    " ORDER BY deadline LIMIT ?",
+	[Q_DELAYED] = "SELECT '', uid, count(*) FROM job INDEXED BY job_delayed"
+		      " WHERE state = 1 AND not_before > 0 GROUP BY uid",
+	[Q_DELAYED_NEXT] = "SELECT not_before FROM job INDEXED BY job_delayed"
+			   " WHERE state = 1 AND not_before > 0 ORDER BY not_before LIMIT 1",
+	[Q_DELAYED_DUE] = "SELECT id FROM job INDEXED BY job_delayed WHERE state = 1"
+			  " AND not_before > 0 AND (not_before <= ?1 OR not_before > ?2) LIMIT ?3",
 	[Q_COUNTS] = "SELECT state, n FROM state_count",
 };
 
-int
-store_lanes_each(struct store *s, store_lane_fn fn, void *arg)
+static int
+lanes_each(struct store *s, enum store_query q, store_lane_fn fn, void *arg)
 {
 	_reset_ sqlite3_stmt *st;
 	struct store_lane lane;
 	int r;
 
-	st = store_db_stmt(s, Q_LANES, &r);
+	st = store_db_stmt(s, q, &r);
 	if (!st)
 		return r;
 	while ((r = store_db_row(s, st)) > 0) {
@@ -37,6 +44,18 @@ store_lanes_each(struct store *s, store_lane_fn fn, void *arg)
 			return r;
 	}
 	return r;
+}
+
+int
+store_lanes_each(struct store *s, store_lane_fn fn, void *arg)
+{
+	return lanes_each(s, Q_LANES, fn, arg);
+}
+
+int
+store_delayed_each(struct store *s, store_lane_fn fn, void *arg)
+{
+	return lanes_each(s, Q_DELAYED, fn, arg);
 }
 
 int
@@ -87,6 +106,44 @@ store_queue_overdue(struct store *s, int64_t now_us, uint64_t *ids, size_t max, 
 		return r;
 	(void)sqlite3_bind_int64(st, 1, now_us);
 	(void)sqlite3_bind_int64(st, 2, (sqlite3_int64)max);
+	while (n < max && (r = store_db_row(s, st)) > 0)
+		ids[n++] = (uint64_t)sqlite3_column_int64(st, 0);
+	if (r < 0)
+		return r;
+	*ret_n = n;
+	return 0;
+}
+
+int
+store_delayed_next(struct store *s, int64_t *ret_us)
+{
+	_reset_ sqlite3_stmt *st;
+	int r;
+
+	st = store_db_stmt(s, Q_DELAYED_NEXT, &r);
+	if (!st)
+		return r;
+	r = store_db_row(s, st);
+	if (r <= 0)
+		return r < 0 ? r : STORE_E_NOT_FOUND;
+	*ret_us = sqlite3_column_int64(st, 0);
+	return 0;
+}
+
+int
+store_delayed_due(struct store *s, int64_t now_us, int64_t most_us, uint64_t *ids, size_t max,
+		  size_t *ret_n)
+{
+	_reset_ sqlite3_stmt *st;
+	size_t n = 0;
+	int r = 0;
+
+	st = store_db_stmt(s, Q_DELAYED_DUE, &r);
+	if (!st)
+		return r;
+	(void)sqlite3_bind_int64(st, 1, now_us);
+	(void)sqlite3_bind_int64(st, 2, now_us + most_us);
+	(void)sqlite3_bind_int64(st, 3, (sqlite3_int64)max);
 	while (n < max && (r = store_db_row(s, st)) > 0)
 		ids[n++] = (uint64_t)sqlite3_column_int64(st, 0);
 	if (r < 0)

@@ -113,6 +113,10 @@ decode_progress(sqlite3_stmt *st, struct job *j)
 	j->percent = sqlite3_column_double(st, C_PROGRESS_PERCENT);
 	j->progress_text = store_db_str(st, C_PROGRESS_TEXT);
 	j->ready_us = sqlite3_column_int64(st, C_READY_AT);
+	j->has_last_percent = sqlite3_column_type(st, C_LAST_PERCENT) != SQLITE_NULL;
+	j->last_percent = sqlite3_column_double(st, C_LAST_PERCENT);
+	j->last_text = store_db_str(st, C_LAST_TEXT);
+	j->seen_us = sqlite3_column_int64(st, C_SEEN);
 }
 
 static int
@@ -160,6 +164,8 @@ decode_fixed(sqlite3_stmt *st, struct job *j)
 	j->submitted_us = sqlite3_column_int64(st, C_SUBMITTED);
 	j->timeout_requested_us = sqlite3_column_int64(st, C_TIMEOUT_REQUESTED);
 	j->deadline_requested_us = sqlite3_column_int64(st, C_DEADLINE_REQUESTED);
+	j->retries = (uint32_t)sqlite3_column_int64(st, C_RETRIES);
+	j->backoff_us = sqlite3_column_int64(st, C_BACKOFF);
 }
 
 static int
@@ -177,6 +183,8 @@ decode_attempt(sqlite3_stmt *st, struct job *j)
 	j->deadline_boot_ns = sqlite3_column_int64(st, C_DEADLINE_BOOT);
 	j->grace_us = sqlite3_column_int64(st, C_GRACE);
 	j->stop_signal = sqlite3_column_int(st, C_STOP_SIGNAL);
+	j->retried = (uint32_t)sqlite3_column_int64(st, C_RETRIED);
+	j->not_before_us = sqlite3_column_int64(st, C_NOT_BEFORE);
 	j->requeues = (uint32_t)sqlite3_column_int64(st, C_REQUEUES);
 	j->seq = (uint64_t)sqlite3_column_int64(st, C_SEQ);
 	j->pid = (uint32_t)sqlite3_column_int64(st, C_PID);
