@@ -23,6 +23,7 @@
 #include "exec/exec.h"
 #include "notify.h"
 #include "place.h"
+#include "recoverdb.h"
 
 enum { EXIT_USAGE = 2, EXIT_CONFIG = 78, EXIT_DATABASE = 79, LISTEN_MAX = 4 };
 
@@ -42,7 +43,7 @@ struct daemon {
 struct options {
 	struct place_options place;
 	const char *config;
-	bool check_config, print_config;
+	bool check_config, print_config, recover_db;
 };
 
 static const char usage[] =
@@ -55,6 +56,7 @@ static const char usage[] =
 	"      --config FILE      read FILE instead of the usual configuration\n"
 	"      --check-config     check the configuration and exit (0: good, 78: bad)\n"
 	"      --print-config     print the configuration in force, documented, and exit\n"
+	"      --recover-db       make a new database of what can be read of a damaged one\n"
 	"      --state-dir DIR    where the database and the output of jobs are kept\n"
 	"      --runtime-dir DIR  where running jobs have their directories\n"
 	"      --socket PATH      where to listen\n"
@@ -206,13 +208,14 @@ tell(const char *text)
 static int
 parse(int argc, char **argv, struct options *o)
 {
-	enum { USER = 1, SYSTEM, CONFIG, CHECK, PRINT, STATE, RUNTIME, SOCKET, VERSION, HELP };
+	enum { USER = 1, SYSTEM, CONFIG, CHECK, PRINT, RECOVER, STATE, RUNTIME, SOCKET, VERSION, HELP };
 	static const struct option longs[] = {
 		{"user", no_argument, NULL, USER},
 		{"system", no_argument, NULL, SYSTEM},
 		{"config", required_argument, NULL, CONFIG},
 		{"check-config", no_argument, NULL, CHECK},
 		{"print-config", no_argument, NULL, PRINT},
+		{"recover-db", no_argument, NULL, RECOVER},
 		{"state-dir", required_argument, NULL, STATE},
 		{"runtime-dir", required_argument, NULL, RUNTIME},
 		{"socket", required_argument, NULL, SOCKET},
@@ -234,6 +237,8 @@ parse(int argc, char **argv, struct options *o)
 			o->check_config = true;
 		else if (c == PRINT)
 			o->print_config = true;
+		else if (c == RECOVER)
+			o->recover_db = true;
 		else if (c == STATE)
 			o->place.state_dir = optarg;
 		else if (c == RUNTIME)
@@ -398,6 +403,25 @@ run(const struct options *o, struct policy **policy)
 	return r;
 }
 
+static int
+recover_db(const struct options *o)
+{
+	struct place p;
+	struct ctx_err e = {0};
+	int r = place_find(&o->place, &p, &e);
+
+	if (r == 0) {
+		r = place_take(&p, &e);
+		if (r == 0)
+			r = recoverdb(&p, &e);
+		place_done(&p);
+	}
+	if (r == 0)
+		return 0;
+	log_err("%s", e.text);
+	return e.code == STORE_OPEN_REFUSED ? EXIT_DATABASE : EXIT_FAILURE;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -418,6 +442,8 @@ main(int argc, char **argv)
 		return r;
 	if (o.print_config)
 		return config_print(policy, stdout) < 0 || fflush(stdout) != 0 ? EXIT_FAILURE : 0;
+	if (o.recover_db)
+		return recover_db(&o);
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)mallopt(M_ARENA_MAX, 1);
 	notify_init();

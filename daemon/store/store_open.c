@@ -37,7 +37,7 @@ static const char *const migrations[] = {
 };
 #define SCHEMA_VERSION ((uint32_t)(ARRAY_SIZE(migrations) - 1))
 
-#define NEW_FILE STORE_FILE ".new"
+#define NEW_FILE STORE_NEW_FILE
 #define QUICK_CHECK_MAX (16 << 20) /* bytes; some 50 ms */
 #define OPEN_BUSY_MS 2000          /* while opening there is no loop to hold up */
 
@@ -67,12 +67,21 @@ struct opening {
 static int
 refused(struct opening *o, const char *why)
 {
-	return ctx_err_set(
-		o->e, STORE_OPEN_REFUSED, -EUCLEAN,
-		"%s/" STORE_FILE
-		" %s; nothing was changed: put back a copy, or move it away (with " STORE_FILE
-		"-wal) to start with an empty one",
-		o->dir, why);
+	return ctx_err_set(o->e, STORE_OPEN_REFUSED, -EUCLEAN,
+			   "%s/" STORE_FILE
+			   " %s; nothing was changed: ctxd --recover-db saves what can be read, or "
+			   "put back a backup",
+			   o->dir, why);
+}
+
+/* Not ours to mend. */
+static int
+refused_whole(struct opening *o, const char *why)
+{
+	return ctx_err_set(o->e, STORE_OPEN_REFUSED, -EUCLEAN,
+			   "%s/" STORE_FILE " %s; nothing was changed: to start with an empty one "
+					    "move it away, with " STORE_FILE "-wal",
+			   o->dir, why);
 }
 
 static int
@@ -269,13 +278,13 @@ judge(struct opening *o, struct store_file *ret)
 	if (r == STORE_FILE_ABSENT)
 		return r;
 	if (ret->application_id != STORE_APPLICATION_ID)
-		return refused(o, "belongs to another program");
+		return refused_whole(o, "belongs to another program");
 	if (ret->user_version > SCHEMA_VERSION) {
 		(void)snprintf(text, sizeof(text),
 			       "is of a newer version (schema %u, this ctxd knows %u): install "
 			       "that version",
 			       ret->user_version, SCHEMA_VERSION);
-		return refused(o, text);
+		return refused_whole(o, text);
 	}
 	if (ret->user_version == 0)
 		return refused(o, "is damaged (no schema)");
@@ -290,16 +299,16 @@ exec(struct store *s, const char *sql)
 	return sqlite3_exec(s->db, sql, NULL, NULL, NULL);
 }
 
-/* Bring the schema from version FROM to ours, in the open transaction. */
+/* Bring the schema from version FROM to version TO, in the open transaction. */
 static int
-migrate(struct store *s, uint32_t from)
+migrate(struct store *s, uint32_t from, uint32_t to)
 {
 	char sql[64];
 	int rc = SQLITE_OK;
 
-	for (uint32_t v = from + 1; v <= SCHEMA_VERSION && rc == SQLITE_OK; v++)
+	for (uint32_t v = from + 1; v <= to && rc == SQLITE_OK; v++)
 		rc = exec(s, migrations[v]);
-	(void)snprintf(sql, sizeof(sql), "PRAGMA user_version = %u", SCHEMA_VERSION);
+	(void)snprintf(sql, sizeof(sql), "PRAGMA user_version = %u", to);
 	return rc == SQLITE_OK ? exec(s, sql) : rc;
 }
 
@@ -312,7 +321,8 @@ insert_meta(struct store *s)
 
 	if (getrandom(uuid, sizeof(uuid), 0) != sizeof(uuid))
 		return SQLITE_IOERR;
-	rc = sqlite3_prepare_v2(s->db, "INSERT INTO meta VALUES(1, ?, 0, 0)", -1, &st, NULL);
+	rc = sqlite3_prepare_v2(s->db, "INSERT INTO meta(one, uuid, seq, edge) VALUES(1, ?, 0, 0)",
+				-1, &st, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_bind_blob(st, 1, uuid, sizeof(uuid), SQLITE_STATIC);
 	if (rc == SQLITE_OK)
@@ -322,7 +332,7 @@ insert_meta(struct store *s)
 }
 
 static int
-fill_new(struct store *s)
+fill_new(struct store *s, uint32_t version)
 {
 	char sql[64];
 	int rc;
@@ -334,7 +344,7 @@ fill_new(struct store *s)
 	if (rc == SQLITE_OK)
 		rc = exec(s, sql);
 	if (rc == SQLITE_OK)
-		rc = migrate(s, 0);
+		rc = migrate(s, 0, version);
 	if (rc == SQLITE_OK)
 		rc = insert_meta(s);
 	return rc == SQLITE_OK ? exec(s, "COMMIT") : rc;
@@ -350,7 +360,7 @@ remove_new(int dirfd)
 }
 
 static int
-create_aside(struct opening *o)
+create_aside(struct opening *o, uint32_t version)
 {
 	_free_ char *path = text_format("%s/" NEW_FILE, o->dir);
 	_close_ int fd = -1;
@@ -368,7 +378,7 @@ create_aside(struct opening *o)
 	(void)close(take_fd(fd)); /* before SQLite locks it */
 	rc = sqlite3_open_v2(path, &o->s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
 	if (rc == SQLITE_OK)
-		rc = fill_new(o->s);
+		rc = fill_new(o->s, version);
 	r = rc == SQLITE_OK ? 0 : failed(o, store_db_errno(o->s->db, rc), "cannot create it");
 	rc = sqlite3_close(o->s->db); /* writes the WAL back and removes it */
 	o->s->db = NULL;
@@ -382,7 +392,7 @@ create(struct opening *o)
 {
 	int r;
 
-	r = create_aside(o);
+	r = create_aside(o, SCHEMA_VERSION);
 	if (r == 0 && renameat2(o->dirfd, NEW_FILE, o->dirfd, STORE_FILE, RENAME_NOREPLACE) < 0)
 		r = failed(o, -errno, "cannot name it");
 	if (r == 0 && fsync(o->dirfd) < 0)
@@ -390,6 +400,38 @@ create(struct opening *o)
 	if (r < 0)
 		remove_new(o->dirfd);
 	return r;
+}
+
+/* ---- for store_recover.c */
+
+uint32_t
+store_open_version(void)
+{
+	return SCHEMA_VERSION;
+}
+
+int
+store_open_judge(struct store *s, const char *dir, int dirfd, struct ctx_err *e)
+{
+	struct opening o = {.dir = dir, .dirfd = dirfd, .s = s, .e = e};
+	struct store_file f;
+	int r = check_dir(&o);
+
+	return r == 0 ? judge(&o, &f) : r;
+}
+
+int
+store_open_aside(struct store *s, const char *dir, int dirfd, uint32_t version, struct ctx_err *e)
+{
+	struct opening o = {.dir = dir, .dirfd = dirfd, .s = s, .e = e};
+
+	return create_aside(&o, version);
+}
+
+int
+store_open_migrate(struct store *s, uint32_t from)
+{
+	return migrate(s, from, SCHEMA_VERSION);
 }
 
 /* ---- opening */
@@ -414,7 +456,7 @@ connect_rw(struct opening *o, uint32_t version)
 	if (version < SCHEMA_VERSION) {
 		rc = exec(s, "BEGIN IMMEDIATE");
 		if (rc == SQLITE_OK)
-			rc = migrate(s, version);
+			rc = migrate(s, version, SCHEMA_VERSION);
 		if (rc == SQLITE_OK)
 			rc = exec(s, "COMMIT");
 		if (rc != SQLITE_OK)
