@@ -16,18 +16,13 @@ and seen by the witness, who has no exit status does not claim one, and nothing 
 import concurrent.futures
 import os
 import re
-import shutil
-import sqlite3
-import struct
-import socket
-import subprocess
 import sys
 import time
 import traceback
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "scenario", "lib"))
 import ctxtest  # noqa: E402
-from crashlib import HOUR, Trial, witness_of  # noqa: E402
+from crashlib import HOUR, Trial  # noqa: E402
 
 ROOT = ctxtest.ROOT
 COLUMNS = ["point", "while", "on disk and in the run directory then", "alone", "and its partner", "all", "the machine"]
@@ -126,6 +121,19 @@ class Submit(Op):
         return got
 
 
+class Start(Submit):
+    """Nothing is submitted before the death; a job that comes after it is served."""
+
+    def do(self):
+        pass
+
+    def outcome(self):
+        assert not self.t.rows()
+        self.t.submit(key=self.key)
+        self.t.wait_idle()
+        return self.ran(self.one())
+
+
 class Stdin(Submit):
     def do(self):
         self.t.submit(key=self.key, sh='read x; [ "$x" = hello ] || exit 9', stdin=b"hello\nworld\n")
@@ -142,9 +150,9 @@ class Queue(Op):
     conf = "[limits]\nrunning = 1\n"
 
     def do(self):
-        self.t.submit(gate="a")
+        self.t.wait_begun(self.t.submit(gate="a"))
         self.t.submit(key=self.key)
-        self.t.go("a")
+        self.t.wait(lambda: self.t.go("a"), "the first job to wait")
         self.t.wait_idle()
 
     def release(self):
@@ -184,7 +192,7 @@ class Progress(Gated):
         j = self.one()
         told = "told" if j["progress"] and j["progress"]["text"] == "half way" and j["progress"]["percent"] == 50 else "untold"
         ran = self.ran(j)
-        return told if ran == "once" else f"{ran}, {told}"
+        return told if ran == "once" else f"{ran}, told" if told == "told" else ran
 
 
 class Extend(Gated):
@@ -195,11 +203,12 @@ class Extend(Gated):
         self.t.wait_crash()
 
     def release(self):
-        """Before it ends its monitor is asked for the deadline that it holds."""
+        """Before it ends its monitor is asked for the deadline that it holds, until that is the one of the row."""
         j = self.one()
-        if j and j["state"] == "running":
+        if j["state"] == "running":
             row = self.t.sql("SELECT deadline_boot_ns FROM job WHERE id = ?", j["id"])[0][0]
-            self.t.wait(lambda: self.t.monitor_deadline(j["id"]) == row, f"the monitor to hold the deadline {row}")
+            if self.t.monitor_deadline(j["id"]) != row:  # it is gone, or will be told
+                return
             left = row - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
             self.holds = "later" if left > 2 * HOUR * 1000 else "as before"
         super().release()
@@ -350,7 +359,7 @@ class Adopt(Gated):
         return self.ran(self.one())
 
 
-OPS = {"submit": Submit, "stdin": Stdin, "queue": Queue, "progress": Progress, "extend": Extend, "self-extend": SelfExtend,
+OPS = {"start": Start, "submit": Submit, "stdin": Stdin, "queue": Queue, "progress": Progress, "extend": Extend, "self-extend": SelfExtend,
        "cancel": Cancel, "cancel now": CancelNow, "deadline": Deadline, "cancel queued": CancelQueued, "scope": Scope,
        "tree": Tree, "retry": Retry, "lost": Lost, "unborn": Unborn, "adopt": Adopt}
 
