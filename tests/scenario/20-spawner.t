@@ -159,7 +159,7 @@ def _():
     path = os.path.join(t.dir, "stdin")
     with open(path, "w", encoding="ascii") as f:
         f.write("spooled\n")
-    j = t.spawn(["sh", "-c", "cat; ls /proc/$$/fd | tr '\\n' ' '; echo; grep -E '^Sig(Blk|Ign|Cgt)' /proc/self/status; umask; pwd; "
+    j = t.spawn(["sh", "-c", "cat; ls -m /proc/$$/fd; grep -E '^Sig(Blk|Ign|Cgt)' /proc/self/status; umask; pwd; "
                  "cat /proc/$$/oom_score_adj; nice; echo \"$A|$B|$0|$#|$1\"; env | sort | tr '\\n' ' '; echo; "
                  "cut -d' ' -f5,6,7 /proc/$$/stat; echo $$", "name", "a b"],
                 umask=0o027, cwd="/usr/bin", nice=3, env=["PATH=/usr/bin:/bin", "A=x=y", "B="], in_path=path)
@@ -167,7 +167,7 @@ def _():
     is_(r.exit_code, 0)
     lines = j.output().decode().splitlines()
     is_(lines[0], "spooled")
-    is_(lines[1].strip(), "0 1 2")
+    is_(lines[1], "0, 1, 2")
     is_(lines[2].split()[1].strip("0"), "", "blocked signals")
     is_(lines[3].split()[1].strip("0"), "", "ignored signals")
     is_(lines[5], "0027")
