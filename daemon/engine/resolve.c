@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/crash.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "engine/impl.h"
@@ -47,6 +48,7 @@ write_down(struct engine *g, const struct requester *who, struct job *j, const c
 	(void)snprintf(text, sizeof(text), "resolved as %s%s%s", as, note ? ": " : "",
 		       note ? note : "");
 	r = lifecycle_save(g, j);
+	CRASH_COMMIT("ctxd.resolve");
 	return r < 0 ? r : lifecycle_note(g, j, &why);
 }
 

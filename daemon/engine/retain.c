@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/crash.h"
 #include "base/err.h"
 #include "engine/impl.h"
 
@@ -67,6 +68,7 @@ retain_delete(struct engine *g, const struct store_old *v, size_t n)
 		free(f);
 		return err_pass(r);
 	}
+	CRASH_COMMIT("ctxd.prune");
 	txn_defer(g->txn, &f->fx);
 	return 0;
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/crash.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "core/deadline.h"
@@ -133,6 +134,7 @@ queue_again(struct engine *g, struct job *j, const struct why *why)
 	r = lifecycle_set(g, j, JOB_QUEUED, why);
 	if (r < 0)
 		return err_pass(r);
+	CRASH_COMMIT("ctxd.retry");
 	if (j->deadline_us > 0)
 		sched_overdue_arm(g);
 	if (j->not_before_us > 0)

@@ -338,6 +338,12 @@ class Retry(Op):
         return "again" if j["state"] == "failed" and j["exit_code"] == 7 else j["state"]
 
 
+class RetryByItself(Retry):
+    def do(self):
+        self.t.submit(key=self.key, retries=1, backoff_usec=100000)
+        self.t.wait_idle()
+
+
 class Lost(Submit):
     armed_first = "monitor.executed"
 
@@ -347,6 +353,31 @@ class Lost(Submit):
 
 class Unborn(Lost):
     armed_first = "monitor.born"
+
+
+class Resolve(Lost):
+    def do(self):
+        self.id = self.t.submit(key=self.key)
+        self.t.wait_idle()
+        self.t.call("Resolve", id=self.id, **{"as": "succeeded"})
+        self.t.wait_crash()
+
+    def outcome(self):
+        j = self.one()
+        assert j["state"] == "interrupted" and j["half_processed"] == (j["resolution"] is None), j
+        return "resolved" if j["resolution"] else "unresolved"
+
+
+class Prune(Op):
+    def do(self):
+        self.id = self.t.submit(key=self.key)
+        self.t.wait_idle()
+        self.t.gone = {self.id}
+        self.t.call("Prune", ids=[self.id])
+        self.t.wait_crash()
+
+    def outcome(self):
+        return self.ran(self.one())
 
 
 class Adopt(Gated):
@@ -361,7 +392,8 @@ class Adopt(Gated):
 
 OPS = {"start": Start, "submit": Submit, "stdin": Stdin, "queue": Queue, "progress": Progress, "extend": Extend, "self-extend": SelfExtend,
        "cancel": Cancel, "cancel now": CancelNow, "deadline": Deadline, "cancel queued": CancelQueued, "scope": Scope,
-       "tree": Tree, "retry": Retry, "lost": Lost, "unborn": Unborn, "adopt": Adopt}
+       "tree": Tree, "retry": Retry, "retry by itself": RetryByItself,
+       "resolve": Resolve, "prune": Prune, "lost": Lost, "unborn": Unborn, "adopt": Adopt}
 
 
 # A trial -----------------------------------------------------------------------------------------------------------------
