@@ -55,7 +55,8 @@ def value_range(kind, least, most):
     return f" From {shortest(number(least), units[kind])} to {shortest(number(most), units[kind])}."
 
 
-ARGUMENT = {"INT": "NUMBER", "SIZE": "SIZE", "DUR": "SPAN", "SIGNAL": "SIGNAL", "NAMES": "NAME,...", "ENVMODE": "all | none | NAME,..."}
+ARGUMENT = {"INT": "NUMBER", "SIZE": "SIZE", "DUR": "SPAN", "SIGNAL": "SIGNAL", "NAMES": "NAME,..."}
+LITERAL = {"ENVMODE": "Cm all | none | Ar NAME,...", "ONINTERRUPT": "Cm hold | retry"}
 REACH = {"RELOAD": "", "NEW": " A reload acts on jobs that start later.", "RESTART": " A reload does not change it."}
 
 
@@ -68,8 +69,8 @@ def mdoc(text):
 
 
 def item(key, kind, doc, default=None):
-    text = f".It Ic {key} Ns = Ns Ar {ARGUMENT[kind]}\n" if kind != "ENVMODE" else \
-        f".It Ic {key} Ns = Ns Cm all | none | Ar NAME,...\n"
+    text = f".It Ic {key} Ns = Ns Ar {ARGUMENT[kind]}\n" if kind not in LITERAL else \
+        f".It Ic {key} Ns = Ns {LITERAL[kind]}\n"
     text += mdoc(doc)
     if default is not None:
         text += mdoc(f"Default: {default}." if default else "Empty by default.")

@@ -158,7 +158,7 @@ def _():
 def _():
     with Varlink(d.sock) as v:
         for method, params, name, want in (
-            ("Retry", {"id": 1}, "MethodNotFound", {"method": "io.ctxd.Retry"}),
+            ("Drain", {"id": 1}, "MethodNotFound", {"method": "io.ctxd.Drain"}),
             ("io.other.Get", {}, "InterfaceNotFound", {"interface": "io.other"}),
             ("Get", {}, "InvalidParameter", {"parameter": "id"}),
             ("Get", {"id": "1"}, "InvalidParameter", {"parameter": "id"}),
@@ -169,7 +169,6 @@ def _():
             ("Submit", {"argv": ["true"], "env": {"A": 1}}, "InvalidParameter", {"parameter": "env"}),
             ("Submit", {"argv": ["true"], "env": {"A=B": "1"}}, "InvalidParameter", {"parameter": "env"}),
             # what later versions bring is refused, never accepted and ignored
-            ("Submit", {"argv": ["true"], "retries": 1}, "InvalidParameter", {"parameter": "retries"}),
             ("Submit", {"argv": ["true"], "at": "now"}, "InvalidParameter", {"parameter": "at"}),
             ("Submit", {"argv": ["true"], "inherit": ["cancel"]}, "ExpectedMore", {}),
             ("Logs", {"id": 1, "follow": True}, "ExpectedMore", {}),

@@ -84,6 +84,7 @@ def _():
     id = submit(alice, "sleep", "1000", name="secret")["id"]
     for method, params in (("Get", {"id": id}), ("Cancel", {"id": id}), ("Cancel", {"id": id, "now": True}),
                            ("Extend", {"id": id, "by_usec": 10**6}), ("Logs", {"id": id}), ("Wait", {"ids": [id]}),
+                           ("Retry", {"id": id}), ("Resolve", {"id": id, "as": "failed"}), ("Prune", {"ids": [id]}),
                            ("Wait", {"ids": [id], "any": True, "timeout_usec": 1})):
         e = error(bob.call, method, **params)
         is_(e.name, "io.ctxd.NotPermitted", method)
@@ -113,6 +114,18 @@ def _():
         who.call("Cancel", id=id, cause="by the administrator")
         job = who.call("Wait", ids=[id])["jobs"][0]
         is_((job["state"], job["cause"]), ("canceled", "by the administrator"))
+
+
+@case("by age one prunes one's own, an administrator everybody's")
+def _():
+    ids = {v: submit(v, "true")["id"] for v in (alice, bob)}
+    for v, id in ids.items():
+        v.call("Wait", ids=[id])
+    ok(bob.call("Prune", older_usec=1)["pruned"] > 0)
+    is_(error(bob.call, "Get", id=ids[bob]).short, "NoSuchJob")
+    is_(alice.call("Get", id=ids[alice])["job"]["state"], "succeeded")
+    ok(admin.call("Prune", older_usec=1)["pruned"] > 0)
+    is_(error(alice.call, "Get", id=ids[alice]).short, "NoSuchJob")
 
 
 @case("Reload is theirs alone; the rest of the service is everybody's")
