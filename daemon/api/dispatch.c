@@ -182,6 +182,7 @@ static const struct method methods[] = {
 	{"io.ctxd.Stats", m_query_stats, NONE, RIGHT_ANYONE},
 	{"io.ctxd.Config", m_query_config, NONE, RIGHT_ANYONE},
 	{"io.ctxd.Reload", m_control_reload, NONE, RIGHT_ADMIN},
+	{"io.ctxd.Backup", m_backup_backup, NONE, RIGHT_ADMIN},
 	{"org.varlink.service.GetInfo", m_service_get_info, NONE, RIGHT_ANYONE},
 	{"org.varlink.service.GetInterfaceDescription", m_service_get_description,
 	 SPEC(interface_spec, args_interface), RIGHT_ANYONE},

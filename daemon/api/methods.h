@@ -144,6 +144,7 @@ int m_operator_resolve(struct call *c, void *args);
 int m_prune_prune(struct call *c, void *args);
 int m_control_reload(struct call *c, void *args);
 int m_wait_wait(struct call *c, void *args);
+int m_backup_backup(struct call *c, void *args);
 int m_logs_logs(struct call *c, void *args);
 int m_events_events(struct call *c, void *args);
 

@@ -95,6 +95,7 @@ struct store {
 	uint64_t edge_committed;
 	bool txn;      /* between store_begin and the end of the transaction */
 	bool poisoned; /* SQLite or an error took the transaction away */
+	bool backing_up; /* store_backup.c has a snapshot, or a copy */
 };
 
 /* Prepare all but the lazy statements. 0 or negative errno. */

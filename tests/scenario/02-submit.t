@@ -221,7 +221,7 @@ def _():
 
 @case("what is for later is absent and refused")
 def _():
-    for cmd in ("retry", "resolve", "prune", "backup", "pause", "resume", "drain", "hold", "release", "metrics", "bridge"):
+    for cmd in ("pause", "resume", "drain", "hold", "release", "metrics", "bridge"):
         r = d.ctl(cmd, "1")
         is_(r.code, 2, cmd)
 

@@ -86,7 +86,7 @@ def _():
         r = d.ctl(word)
         is_((r.code, r.out), (2, ""))
         like(r.err, f"ctxctl {meant}`")
-    for word in ("retry", "prune", "drain", "metrics", "\x1b[31m"):
+    for word in ("bridge", "drain", "metrics", "\x1b[31m"):
         r = d.ctl(word)
         is_(r.code, 2)
         unlike(r.err, "did you mean|\x1b")
