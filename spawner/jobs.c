@@ -209,8 +209,7 @@ build(struct spawner *s, const struct plan *p, struct jobs_fds *ret)
 	CRASH_POINT("spawner.dir.filled");
 	if (renameat2(s->jobs_fd, p->aside, s->jobs_fd, p->name, RENAME_NOREPLACE) < 0)
 		return errno == EEXIST ? JOBS_E_EXISTS : -errno;
-	*ret = f;
-	f = (struct jobs_fds){-1, -1, -1};
+	*ret = (struct jobs_fds){take_fd(f.dir), take_fd(f.ctl), take_fd(f.notify)};
 	return 0;
 }
 

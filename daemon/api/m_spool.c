@@ -1,5 +1,6 @@
 /* m_spool.c - the standard input of a job to come, sent in pieces. What a connection has spooled is
  * its own, and goes with it. */
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -81,7 +82,10 @@ spool_get(struct call *c, const struct args_spool *a, struct conn_spool **ret)
 static int
 spool_put(struct call *c, struct conn_spool *p, const struct buf *data)
 {
-	int r = engine_spool_add(c->engine, p->spool, buf_head(data), buf_len(data));
+	int r;
+
+	assert(p); /* spool_get gave one, or a refusal */
+	r = engine_spool_add(c->engine, p->spool, buf_head(data), buf_len(data));
 
 	if (r == -EFBIG)
 		return call_invalid(c, "data",
