@@ -1,6 +1,7 @@
 /* cmd_doctor.c - jobs that were half-processed when something died, and whatever else keeps the
  * daemon from its work. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -24,6 +25,11 @@ static const struct options_spec spec = {
 	0,
 	false,
 };
+
+#define SPACE_LEAST (INT64_C(1) << 20)
+#define SPACE_ENOUGH (INT64_C(1) << 30)
+#define WAL_MOST (INT64_C(32) << 20) /* it is cut back to 8 MiB whenever nobody reads */
+#define CLOCK_STEP_MOST (INT64_C(10) * 1000000)
 
 struct doctor {
 	struct cli *cli;
@@ -52,6 +58,79 @@ live_jobs(const json_t *stats)
 	       json_integer_value(json_object_get(jobs, "stopping"));
 }
 
+/* Little room: below a megabyte, or a twentieth of it where that is less than a gigabyte. */
+static int
+check_space(struct doctor *d, const json_t *stats)
+{
+	static const char *const names[] = {"state", "output", "runtime"};
+	const json_t *space = json_object_get(stats, "space");
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names) && r == 0; i++) {
+		const json_t *s = json_object_get(space, names[i]);
+		int64_t left = json_integer_value(json_object_get(s, "free"));
+		int64_t size = json_integer_value(json_object_get(s, "size"));
+		char text[160], bytes[OUT_SPAN];
+
+		if (!json_is_object(s) || size <= 0 ||
+		    (left >= SPACE_LEAST && (left >= SPACE_ENOUGH || left >= size / 20)))
+			continue;
+		(void)snprintf(text, sizeof(text), "disk: %s left for the %s directory",
+			       out_bytes(left, bytes), names[i]);
+		r = problem(d, text);
+	}
+	return r;
+}
+
+static int
+check_clock(struct doctor *d, const json_t *stats)
+{
+	int64_t us = json_integer_value(json_object_get(stats, "clock_step_usec"));
+	char text[200], span[CLOCK_TEXT];
+
+	if (us > -CLOCK_STEP_MOST && us < CLOCK_STEP_MOST)
+		return 0;
+	(void)snprintf(text, sizeof(text),
+		       "clock: it was set %s by %s since ctxd was started: look at deadlines that "
+		       "are points in time",
+		       us < 0 ? "back" : "forward",
+		       dur_format(dur_usec(us < 0 ? -us : us), span, sizeof(span)));
+	return problem(d, text);
+}
+
+static int
+check_wal(struct doctor *d, const json_t *stats)
+{
+	int64_t wal = json_integer_value(json_object_get(stats, "wal_bytes"));
+	char text[200], bytes[OUT_SPAN];
+
+	if (wal <= WAL_MOST)
+		return 0;
+	(void)snprintf(text, sizeof(text),
+		       "database: its log (WAL) has grown to %s: some program reads the database "
+		       "and does not end",
+		       out_bytes(wal, bytes));
+	return problem(d, text);
+}
+
+static int
+check_surroundings(struct doctor *d, const json_t *stats)
+{
+	const char *mode = json_string_value(json_object_get(stats, "mode"));
+	int r = check_space(d, stats);
+
+	if (r == 0)
+		r = check_wal(d, stats);
+	if (r == 0)
+		r = check_clock(d, stats);
+	if (r == 0 && mode && strcmp(mode, "system") == 0 &&
+	    json_is_true(json_object_get(stats, "spawner_up")) &&
+	    !json_is_true(json_object_get(stats, "cgroup")))
+		r = problem(d, "cgroup: there is none for jobs; a process that hides well enough "
+			       "may outlive its job");
+	return r;
+}
+
 static int
 check_daemon(struct doctor *d)
 {
@@ -71,7 +150,79 @@ check_daemon(struct doctor *d)
 	if (r == 0 && !idle && !json_is_true(json_object_get(stats, "spawner_up")))
 		r = problem(d, "spawner: not connected; nothing can be started (see the log of "
 			       "ctx-spawner)");
-	return r;
+	return r ? r : check_surroundings(d, stats);
+}
+
+static const char *
+string(const json_t *o, const char *key)
+{
+	return json_string_value(json_object_get(o, key));
+}
+
+static void
+line(const char *label, const char *text)
+{
+	if (!text)
+		return;
+	out_printf("\n  %s: ", label);
+	out_text(text);
+}
+
+static void
+print_progress(const json_t *p)
+{
+	const json_t *percent = json_object_get(p, "percent");
+	const char *at = string(p, "at");
+
+	if (!json_is_object(p))
+		return;
+	out_puts("\n  last progress:");
+	if (json_is_number(percent))
+		out_printf(" %.6g%%", json_number_value(percent));
+	if (string(p, "text")) {
+		out_puts(" ");
+		out_text(string(p, "text"));
+	}
+	if (at) {
+		out_puts(" at ");
+		out_text(at);
+	}
+}
+
+/* Who knew last that it was alive: its monitor, itself, or ctxd when it started it. */
+static void
+print_seen(const json_t *job)
+{
+	const char *monitor = string(job, "seen_at"),
+		   *itself = string(json_object_get(job, "progress"), "at"),
+		   *at = monitor  ? monitor
+			 : itself ? itself
+				  : string(job, "started_at");
+
+	if (!at)
+		return;
+	out_puts("\n  last seen: ");
+	out_text(at);
+	out_puts(monitor  ? ", by its monitor"
+		 : itself ? ", by its own progress"
+			  : ", when it was started");
+}
+
+static void
+print_evidence(const struct view *v)
+{
+	const json_t *out = json_object_get(v->json, "output");
+	char bytes[OUT_SPAN];
+
+	out_printf("\n  attempt: %" PRId64,
+		   (int64_t)json_integer_value(json_object_get(v->json, "attempt")));
+	line("boot", string(v->json, "boot"));
+	line("phase", string(v->json, "phase"));
+	line("evidence", v->cause_code);
+	print_progress(json_object_get(v->json, "progress"));
+	print_seen(v->json);
+	out_printf("\n  output so far: %s",
+		   out_bytes((int64_t)json_integer_value(json_object_get(out, "bytes")), bytes));
 }
 
 static void
@@ -96,15 +247,14 @@ print_job(const struct view *v)
 	}
 	if (v->started)
 		out_printf("\n  started: %s", wall_format(wall_usec(v->started), at, sizeof(at)));
-	if (v->cause_code) {
-		out_puts("\n  evidence: ");
-		out_text(v->cause_code);
-	}
+	print_evidence(v);
 	if (json_is_true(json_object_get(v->json, "survivors_possible")))
 		out_puts("\n  processes of it may still be running: look for them first");
 	out_printf("\n  see how far it came: `ctxctl status %" PRIu64 "`, `ctxctl logs %" PRIu64
-		   "`; it was not started again and will not be\n",
-		   v->id, v->id);
+		   "`; it is not started again by itself\n"
+		   "  then: `ctxctl retry %" PRIu64 "`, or `ctxctl resolve %" PRIu64
+		   " --as succeeded|failed --note ...`\n",
+		   v->id, v->id, v->id, v->id);
 }
 
 static int

@@ -290,6 +290,17 @@ print_context(const struct view *v)
 		field("baggage:", "%s", string(v->json, "baggage"));
 }
 
+/* Of an interrupted job: how far it certainly came. */
+static void
+print_evidence(const struct view *v)
+{
+	if (string(v->json, "phase"))
+		field("phase:", "%s", string(v->json, "phase"));
+	if (string(v->json, "phase") && string(v->json, "boot"))
+		field("boot:", "%s", string(v->json, "boot"));
+	print_time("last seen:", view_time(string(v->json, "seen_at")));
+}
+
 static void
 print_progress(const struct view *v)
 {
@@ -303,6 +314,7 @@ print_progress(const struct view *v)
 	if (json_is_object(p))
 		field("progress:", "%s%s%s%s%s%s", number, *number && text ? ", " : "",
 		      text ? text : "", at ? " (" : "", at ? at : "", at ? ")" : "");
+	print_evidence(v);
 	print_time("ready:", view_time(string(v->json, "ready_at")));
 }
 
@@ -334,6 +346,9 @@ print_command_parts(const struct view *v)
 		field("stdin:", "%s", out_bytes(json_integer_value(in), bytes));
 	if (integer(v->json, "priority"))
 		field("priority:", "%" PRId64, integer(v->json, "priority"));
+	if (integer(v->json, "retries"))
+		field("retries:", "%" PRId64 ", of which %" PRId64 " are used",
+		      integer(v->json, "retries"), integer(v->json, "retried"));
 	if (waiting)
 		field("waiting for:", "%s", waiting);
 }

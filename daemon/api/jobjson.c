@@ -180,6 +180,19 @@ put_boot(struct jw *j, const struct job *job)
 	jw_str(j, "boot", text);
 }
 
+/* How far an interrupted job certainly came. */
+static const char *
+phase(const struct job *job)
+{
+	if (job->state != JOB_INTERRUPTED)
+		return NULL;
+	if (job->ready_us)
+		return "ready";
+	return job->pid || job->progress_us || job->cause_code == CAUSE_MONITOR_LOST
+		       ? "started"
+		       : "handed_over";
+}
+
 static void
 put_retries(struct jw *j, const struct job *job)
 {
@@ -207,6 +220,7 @@ put_run(struct jw *j, const struct job *job)
 	put_last(j, job);
 	jobjson_time(j, "ready_at", job->ready_us);
 	put_boot(j, job);
+	jw_str(j, "phase", phase(job));
 	jobjson_time(j, "seen_at", job->seen_us);
 	jw_bool(j, "bound", job->bound);
 	put_int_or_null(j, "warn_usec", job->warn_us != 0, job->warn_us);

@@ -32,6 +32,19 @@ put_counts(struct jw *j, const struct store_counts *n)
 	jw_int(j, "half_processed", (int64_t)n->half_processed);
 }
 
+static void
+put_space(struct jw *j, const char *key, const struct engine_space *s)
+{
+	if (s->free < 0) {
+		jw_null(j, key);
+		return;
+	}
+	jw_obj_open(j, key);
+	jw_int(j, "free", s->free);
+	jw_int(j, "size", s->size);
+	jw_obj_close(j);
+}
+
 int
 m_query_stats(struct call *c, void *args)
 {
@@ -51,6 +64,13 @@ m_query_stats(struct call *c, void *args)
 	jw_int(&j, "uptime_usec", wall_to_usec(wall_now()) - s.started_us);
 	put_counts(&j, &s.counts);
 	jw_int(&j, "database_bytes", s.db_bytes);
+	jw_int(&j, "wal_bytes", s.wal_bytes);
+	jw_obj_open(&j, "space");
+	put_space(&j, "state", &s.state);
+	put_space(&j, "output", &s.output);
+	put_space(&j, "runtime", &s.run);
+	jw_obj_close(&j);
+	jw_int(&j, "clock_step_usec", s.clock_step_us);
 	jw_int(&j, "connections", (int64_t)c->api->n_conns);
 	jw_bool(&j, "spawner_up", s.spawner_up);
 	jw_bool(&j, "cgroup", s.cgroup);

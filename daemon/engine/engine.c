@@ -1,5 +1,6 @@
 /* engine.c - the daemon's logic put together, see engine.h and impl.h. */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -115,6 +116,9 @@ engine_new(struct ev_loop *loop, const struct engine_options *o, struct engine *
 	g->system_mode = o->system_mode;
 	g->check = check && strcmp(check, "1") == 0;
 	g->started_us = wall_to_usec(wall_now());
+	g->started_ns = mono_now().ns;
+	g->state_fd = open(o->state_dir, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+	g->run_fd = open(o->exec->runtime_dir, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
 	lanes_init(&g->lanes);
 	sched_init(g);
 	events_init(g);
@@ -159,6 +163,10 @@ engine_free(struct engine *g)
 	g->output = output_free(g->output);
 	g->store = store_close(g->store);
 	g->policy = policy_free(g->policy);
+	if (g->state_fd >= 0)
+		(void)close(g->state_fd);
+	if (g->run_fd >= 0)
+		(void)close(g->run_fd);
 	free(g->socket_path);
 	free(g);
 	return NULL;

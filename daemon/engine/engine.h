@@ -176,10 +176,15 @@ int engine_output(struct engine *g, const struct requester *who, uint64_t id, bo
 int engine_events(struct engine *g, const struct requester *who, const struct store_event_filter *f,
 		  store_event_fn fn, void *arg, uint64_t *ret_next, struct refusal *r);
 
+struct engine_space { /* of the file system of a directory, in bytes; -1: not known */
+	int64_t free, size;
+};
 struct engine_stats {
 	int64_t started_us;
 	struct store_counts counts;
-	int64_t db_bytes;
+	int64_t db_bytes, wal_bytes; /* DB_BYTES: with the WAL */
+	struct engine_space state, output, run;
+	int64_t clock_step_us; /* how far the wall clock was set since the start */
 	bool spawner_up, cgroup, storage_ok;
 	uint64_t monitors; /* linked */
 };

@@ -90,6 +90,7 @@ struct live {
 	bool unseen; /* by the spawner, when it was linked: it was never asked to start it */
 	enum live_phase phase;
 	uint32_t pid;                   /* main process; 0: not known yet */
+	int64_t seen_us;                /* wall: when its monitor was heard last; 0: never */
 	bool has_progress;              /* PROGRESS is newer than the row */
 	struct progress progress;       /* heard last */
 	struct progress progress_saved; /* as it was when it was last written; zeroed: never */
@@ -132,7 +133,8 @@ struct engine {
 	bool system_mode, stopping, started;
 	bool check; /* CTXD_CHECK=1 */
 	uint8_t boot[16];
-	int64_t started_us;
+	int64_t started_us, started_ns; /* wall, CLOCK_BOOTTIME */
+	int state_fd, run_fd;           /* directories: how much room they have; -1: not open */
 	struct map live; /* of struct live, by id */
 	struct lanes lanes;
 	struct map watches;          /* of struct watch_group, by job id */
@@ -350,6 +352,8 @@ void events_init(struct engine *g);
 void events_changed(struct engine *g);
 
 /* ---- query.c */
+/* How much output J has, by its files. */
+void query_output(struct engine *g, struct job *j);
 /* Fill in what only memory and the output files know of a job that runs. */
 void query_live_facts(struct engine *g, struct job *j);
 

@@ -1,6 +1,7 @@
 /* query.c - looking at jobs: one, many, their output, the daemon as a whole. */
 #include <errno.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "base/err.h"
 #include "engine/impl.h"
@@ -16,6 +17,14 @@ measure(struct engine *g, const struct job *j, enum output_stream stream, uint64
 }
 
 void
+query_output(struct engine *g, struct job *j)
+{
+	measure(g, j, OUTPUT_OUT, &j->out_bytes, &j->out_dropped);
+	if (j->split_output)
+		measure(g, j, OUTPUT_ERR, &j->err_bytes, &j->err_dropped);
+}
+
+void
 query_live_facts(struct engine *g, struct job *j)
 {
 	const struct live *l = live_find(g, j->id);
@@ -24,9 +33,7 @@ query_live_facts(struct engine *g, struct job *j)
 		return;
 	j->pid = l->pid;
 	(void)progress_merge(l, j); /* without memory for it: as in the row */
-	measure(g, j, OUTPUT_OUT, &j->out_bytes, &j->out_dropped);
-	if (j->split_output)
-		measure(g, j, OUTPUT_ERR, &j->err_bytes, &j->err_dropped);
+	query_output(g, j);
 }
 
 int
@@ -78,12 +85,37 @@ engine_output(struct engine *g, const struct requester *who, uint64_t id, bool e
 	return 0;
 }
 
+static struct engine_space
+space(int dirfd)
+{
+	struct statvfs v;
+
+	if (dirfd < 0 || fstatvfs(dirfd, &v) < 0)
+		return (struct engine_space){-1, -1};
+	return (struct engine_space){(int64_t)(v.f_bavail * v.f_frsize),
+				     (int64_t)(v.f_blocks * v.f_frsize)};
+}
+
+/* How far the wall clock was set since the start: the time that has passed by it, less what has. */
+static int64_t
+clock_step(const struct engine *g)
+{
+	int64_t wall = wall_to_usec(wall_now()) - g->started_us;
+
+	return wall - (mono_now().ns - g->started_ns) / NSEC_PER_USEC;
+}
+
 int
 engine_stats(struct engine *g, struct engine_stats *ret)
 {
 	*ret = (struct engine_stats){
 		.started_us = g->started_us,
 		.db_bytes = store_size(g->store),
+		.wal_bytes = store_wal_size(g->store),
+		.state = space(g->state_fd),
+		.output = space(output_dirfd(g->output)),
+		.run = space(g->run_fd),
+		.clock_step_us = clock_step(g),
 		.spawner_up = exec_is_up(g->exec),
 		.cgroup = exec_is_up(g->exec) && exec_flags(g->exec) & WELCOME_CGROUP,
 		.storage_ok = txn_ok(g->txn),

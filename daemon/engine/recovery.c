@@ -74,6 +74,11 @@ interrupted(struct engine *g, struct job *j, enum cause_code code, const char *t
 		return err_raise(-ENOMEM, "take the last progress of a job");
 	}
 
+	if (l && l->pid)
+		j->pid = l->pid;
+	if (l)
+		j->seen_us = l->seen_us;
+	query_output(g, j);
 	j->known_by = KNOWN_BY_RECOVERY;
 	j->survivors_possible = survivors;
 	return live_finish(g, j, JOB_INTERRUPTED, &why);
@@ -212,6 +217,13 @@ live_of(struct engine *g, uint64_t id, uint32_t attempt)
 	return l && l->attempt == attempt ? l : NULL;
 }
 
+/* Its monitor lives, at this moment. */
+static void
+heard(struct live *l)
+{
+	l->seen_us = wall_to_usec(wall_now());
+}
+
 static void
 on_up(void *arg, uint32_t flags, uint64_t seen)
 {
@@ -276,6 +288,7 @@ on_hello(void *arg, const struct frame_hello *h)
 	}
 	CRASH_POINT("ctxd.hello.read");
 	l->phase = LIVE_LINKED;
+	heard(l);
 	l->pid = h->pid;
 	l->spawn_error = 0;
 	itself = h->flags & HELLO_SELF_EXTENDED && h->deadline_ns > l->deadline_boot_ns;
@@ -339,6 +352,8 @@ on_silent(void *arg, uint64_t id, uint32_t attempt)
 	if (!l || l->has_end)
 		return;
 	CRASH_POINT("ctxd.monitor.silent");
+	if (l->phase == LIVE_LINKED) /* until now */
+		heard(l);
 	l->phase = LIVE_SILENT;
 	recovery_step(l);
 }

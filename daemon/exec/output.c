@@ -66,6 +66,12 @@ output_new(const char *state_dir, struct output **ret)
 	return 0;
 }
 
+int
+output_dirfd(const struct output *o)
+{
+	return o->dir_fd;
+}
+
 struct output *
 output_free(struct output *o)
 {

@@ -12,6 +12,7 @@ struct output;
 enum output_stream { OUTPUT_OUT = 0, OUTPUT_ERR = 1 };
 
 int output_new(const char *state_dir, struct output **ret);
+int output_dirfd(const struct output *o); /* of the directory; O's */
 struct output *output_free(struct output *o);
 /* New empty file, append-only for the writer, 0640. An existing one of the same name is truncated
  * only if no job can have written it (requeue of an attempt that never ran). fd or -errno. */

@@ -132,16 +132,19 @@ store_poisoned(const struct store *s)
 }
 
 int64_t
+store_wal_size(struct store *s)
+{
+	struct stat st;
+
+	return stat(s->wal_path, &st) == 0 ? st.st_size : 0;
+}
+
+int64_t
 store_size(struct store *s)
 {
 	struct stat st;
-	int64_t sum = 0;
 
-	if (stat(s->path, &st) == 0)
-		sum += st.st_size;
-	if (stat(s->wal_path, &st) == 0)
-		sum += st.st_size;
-	return sum;
+	return store_wal_size(s) + (stat(s->path, &st) == 0 ? st.st_size : 0);
 }
 
 int

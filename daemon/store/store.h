@@ -45,7 +45,8 @@ int store_commit(struct store *s);    /* -EBUSY: nothing is lost, try again; els
 void store_rollback(struct store *s); /* legal always; clears the poison */
 bool store_in_txn(const struct store *s);
 bool store_poisoned(const struct store *s);
-int64_t store_size(struct store *s); /* bytes of ctxd.db and its WAL */
+int64_t store_wal_size(struct store *s); /* bytes of the WAL alone */
+int64_t store_size(struct store *s);     /* bytes of ctxd.db and its WAL */
 
 /* Next spawn sequence number, taken in the open transaction. */
 int store_seq_next(struct store *s, uint64_t *ret);

@@ -1,8 +1,11 @@
 #!/usr/bin/python3
 """What an operator does with a job that did not end well: retry it, resolve it; who may, and what is refused."""
+import json
 import os
 import signal
+import socket
 import sys
+import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from apitest import *  # noqa: E402,F403
@@ -152,6 +155,100 @@ def _():
     is_(d.job(half)["half_processed"], True)
     d.ctl_ok("--json", "resolve", half, "--as", "failed")
     is_(d.job(half)["resolution"]["note"], None)
+
+
+@case("doctor and status say how far a half-processed job came, who saw it last, and what it left")
+def _():
+    for j in d.jobs(half_processed=True):
+        d.call("Resolve", id=j["id"], **{"as": "failed"})
+    is_(d.ctl("doctor").code, 0)
+    id = d.submit(sh="echo so far; exec sleep 1000", name="half")["id"]
+    wait_until(lambda: d.output(id) == b"so far\n", "its output")
+    d.call("Progress", id=id, percent=40, text="row 4000")
+    before = d.job(id)
+    interrupt(id)
+    job = d.job(id)
+    is_((job["phase"], job["pid"], job["output"]["bytes"]), ("started", before["pid"], 7))
+    boot = open("/proc/sys/kernel/random/boot_id", encoding="ascii").read().strip()
+    is_(job["boot"], boot)
+    ok(0 <= seconds_between(job["seen_at"], job["ended_at"]) < 20, (job["seen_at"], job["ended_at"]))
+    r = d.ctl("doctor")
+    is_(r.code, 1)
+    for pattern in (f"job {id} \\(half\\)", "attempt: 1", f"boot: {boot}", "phase: started", "evidence: monitor_lost",
+                    "last progress: 40% row 4000 at 2", "last seen: 2.*, by its monitor", "output so far: 7", f"ctxctl retry {id}"):
+        like(r.out, pattern)
+    r = d.ctl_ok("status", id)
+    for pattern in ("phase: +started", f"boot: +{boot}", "last seen: "):
+        like(r, pattern)
+    is_(d.sql("SELECT phase, boot, out_bytes FROM half_processed"), [("started", boot.replace("-", ""), 7)])
+    d.call("Resolve", id=id, **{"as": "failed"})
+    # Nobody who lives has seen it: what it told is the last sign of it.
+    id = d.submit("sleep", "1000")["id"]
+    d.wait_started(id)
+    d.call("Progress", id=id, text="begun")
+    d.stop()
+    for pid in [*d.shims(), *d.job_pids(id)]:
+        os.kill(pid, signal.SIGKILL)
+    d.start()
+    job = d.wait_end(id)
+    is_((job["state"], job["phase"], job["seen_at"]), ("interrupted", "started", None))
+    like(d.ctl("doctor").out, "last seen: .*, by its own progress")
+    d.call("Resolve", id=id, **{"as": "failed"})
+
+
+def doctor(**change):
+    """What `doctor` makes of a daemon that says this of itself."""
+    stats = d.call("Stats")
+    stats.update(change)
+    path = os.path.join(d.dir, "other.sock")
+    s = socket.socket(socket.AF_UNIX)
+    s.bind(path)
+    s.listen(1)
+
+    def serve():
+        c = s.accept()[0]
+        data = b""
+        answers = [{"parameters": stats}, {"parameters": {"jobs": [], "next": None}}]
+        while answers:
+            data += c.recv(65536)
+            for _ in range(data.count(b"\0")):
+                c.sendall(json.dumps(answers.pop(0)).encode() + b"\0")
+            data = data[data.rindex(b"\0") + 1:] if b"\0" in data else data
+        c.close()
+
+    t = threading.Thread(target=serve, daemon=True)
+    t.start()
+    r = run([CTXCTL, "--socket", path, "doctor"], env=ctl_env())
+    t.join(10)
+    s.close()
+    os.unlink(path)
+    return r
+
+
+@case("doctor: room, log of the database, clock, spawner, cgroup, storage")
+def _():
+    G = 1 << 30
+    ok(d.call("Stats")["wal_bytes"] > 0)
+    ok(abs(d.call("Stats")["clock_step_usec"]) < 5 * S)
+    plenty = {"free": 50 * G, "size": 100 * G}
+    room = {"state": plenty, "output": plenty, "runtime": plenty}
+    r = doctor(space=room)
+    is_((r.code, r.out), (0, "nothing half-processed\n"))
+    for change, says in (({"space": {**room, "state": {"free": 40 << 20, "size": 2 * G}}}, "disk: .* left for the state directory"),
+                         ({"space": {**room, "output": {"free": 1 << 19, "size": 1 << 22}}}, "left for the output directory"),
+                         ({"space": {**room, "runtime": {"free": 0, "size": 1 << 24}}}, "left for the runtime directory"),
+                         ({"wal_bytes": 40 << 20}, "WAL.* has grown to 40"),
+                         ({"clock_step_usec": -7200 * S}, "clock: it was set back by 2h"),
+                         ({"clock_step_usec": 60 * S}, "clock: it was set forward by 1m"),
+                         ({"mode": "system", "spawner_up": False}, "spawner: not connected"),
+                         ({"mode": "system", "spawner_up": True, "cgroup": False}, "cgroup: there is none"),
+                         ({"storage_ok": False}, "storage: ")):
+        r = doctor(**{"space": room, **change})
+        is_(r.code, 1, says)
+        like(r.out, says)
+    for fine in ({"wal_bytes": 8 << 20}, {"space": {**room, "state": {"free": 2 << 20, "size": 3 << 20}, "output": None}},
+                 {"clock_step_usec": 2 * S}):
+        is_(doctor(**{"space": room, **fine}).code, 0, str(fine))
 
 
 @case("the same key asks for the same: --if-exists retry and retry agree")
