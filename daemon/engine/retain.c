@@ -88,10 +88,37 @@ old_outputs(struct engine *g, struct remove_fx *f, int64_t before, size_t *ret_n
 	return r;
 }
 
+/* How many records are there beyond those that may be. */
+static int
+excess(struct engine *g, uint64_t *ret)
+{
+	struct store_counts c;
+	uint64_t n = 0;
+	int r = store_counts(g->store, &c);
+
+	*ret = 0;
+	if (r < 0 || g->policy->keep_max_jobs == 0)
+		return r;
+	for (unsigned s = 1; s <= JOB_STATE_MAX; s++)
+		if (job_state_ended((enum job_state)s))
+			n += c.by_state[s];
+	n -= c.half_processed;
+	if (n > (uint64_t)g->policy->keep_max_jobs)
+		*ret = n - (uint64_t)g->policy->keep_max_jobs;
+	return 0;
+}
+
 static int
 old_jobs(struct engine *g, struct remove_fx *f, int64_t before, size_t *ret_n)
 {
+	uint64_t most = 0;
 	int r = store_old_jobs(g->store, before, f->v + f->n, RETAIN_JOBS, ret_n);
+
+	if (r == 0 && *ret_n == 0)
+		r = excess(g, &most);
+	if (r == 0 && most > 0) /* the oldest of all */
+		r = store_old_jobs(g->store, INT64_MAX, f->v + f->n,
+				   most < RETAIN_JOBS ? (size_t)most : RETAIN_JOBS, ret_n);
 
 	for (size_t i = 0; i < *ret_n && r == 0; i++) {
 		r = txn_write(g->txn, __func__);

@@ -45,6 +45,28 @@ def _():
     is_(d.logs(young[0]), "said\n")
 
 
+@case("no more records than may be: the newest stay, and what is half-processed besides")
+def _():
+    half = d.submit("sleep", "1000")
+    pid = wait_until(lambda: d.job(half)["pid"], "a pid")
+    os.kill(d.monitor_pid(half), signal.SIGKILL)
+    is_(d.wait_end(half)["state"], "interrupted")
+    wait_until(lambda: exited(pid), "the job to die")
+    new = sorted(run_some(), key=lambda i: d.job(i)["ended_at"])
+    runs = d.submit("sleep", "1000")
+    keep = N // 2
+    d.configure(f"[retention]\njobs = 30d\noutput = 7d\nmax_jobs = {keep}\n")
+    d.restart()
+    last = sorted([*new[-keep:], half, runs])
+    wait_until(lambda: sorted(j["id"] for j in d.json("list", "--all")) == last, f"all but {keep} to go")
+    ok(all(os.path.exists(output(i)) for i in new[-keep:]))
+    wait_until(lambda: not any(os.path.exists(output(i)) for i in new[:-keep]), "their outputs")
+    d.ctl_ok("cancel", "--now", "--wait", runs)
+    d.ctl_ok("resolve", half, "--as", "failed")
+    d.configure("[retention]\njobs = 30d\noutput = 7d\n")
+    d.restart()
+
+
 @case("after a month the record goes; an interrupted one does not; ids go on")
 def _():
     i = d.submit("sleep", "1000")
