@@ -36,16 +36,18 @@ count(struct engine *g, const struct job *j, enum job_state from, enum job_state
 	return r;
 }
 
+/* The end of what was being stopped has the cause of the stopping: an event tells it by itself. */
 static int
 history(struct engine *g, const struct job *j, int from, const struct why *why)
 {
+	bool kept = why->code == CAUSE_NONE && job_state_ended(j->state);
 	struct store_edge e = {.job = j->id,
 			       .attempt = j->attempt,
 			       .at_us = wall_to_usec(wall_now()),
 			       .from = from,
 			       .to = j->state,
-			       .cause_code = why->code,
-			       .cause = why->text,
+			       .cause_code = kept ? j->cause_code : why->code,
+			       .cause = kept ? j->cause : why->text,
 			       .by_uid = why->by_uid};
 
 	events_changed(g);

@@ -76,6 +76,7 @@ def _():
     mine = [e for e in got if e["id"] == cancelled]
     is_([(e["from"], e["to"]) for e in mine], [(None, "running"), ("running", "stopping"), ("stopping", "canceled")])
     is_((mine[1]["cause"], mine[1]["cause_code"], mine[1]["by"]), ("no more", "requested", os.geteuid()))
+    is_((mine[-1]["to"], mine[-1]["cause"], mine[-1]["cause_code"]), ("canceled", "no more", "requested"))
     is_((mine[0]["by"], mine[2]["by"]), (os.geteuid(), None))
     job = d.job(ended)
     end = [e for e in got if e["id"] == ended][-1]
