@@ -70,6 +70,11 @@ retain_delete(struct engine *g, const struct store_old *v, size_t n)
 	}
 	CRASH_COMMIT("ctxd.prune");
 	txn_defer(g->txn, &f->fx);
+	if (g->started && ev_timer_remaining(g->loop, &g->retain) > RETAIN_MORE) {
+		ev_timer_stop(g->loop, &g->retain); /* there is room to give back, maybe */
+		ev_timer_set(&g->retain, RETAIN_MORE, 0.);
+		ev_timer_start(g->loop, &g->retain);
+	}
 	return 0;
 }
 
@@ -142,12 +147,27 @@ old_envs(struct engine *g, struct remove_fx *f, int64_t before, size_t *ret_n)
 	return r;
 }
 
+/* Room in the database that its records have left: also a bit at a time. */
+static bool
+give_back(struct engine *g)
+{
+	bool more = false;
+	int r = txn_write(g->txn, __func__);
+
+	if (!r)
+		r = store_give_back(g->store, &more);
+	if (r < 0)
+		(void)err_pass(r);
+	return more;
+}
+
 static bool
 step(struct engine *g)
 {
 	struct remove_fx *f = remove_new(g);
 	int64_t now = wall_to_usec(wall_now());
 	size_t a = 0, b = 0, c = 0;
+	bool more = false;
 	int r;
 
 	if (!f)
@@ -159,11 +179,13 @@ step(struct engine *g)
 		r = old_envs(g, f, now - g->policy->env_keep_us, &c);
 	if (r < 0)
 		(void)err_pass(r);
+	if (r == 0 && a + b + c == 0)
+		more = give_back(g);
 	if (f->n > 0 || f->n_inputs > 0)
 		txn_defer(g->txn, &f->fx);
 	else
 		free(f);
-	return a == RETAIN_JOBS || b == RETAIN_JOBS || c == RETAIN_ENVS;
+	return more || a + b + c > 0;
 }
 
 static void

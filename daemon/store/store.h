@@ -203,6 +203,9 @@ struct store_old_cursor {
 int
 store_old_walk(struct store *s, int64_t before_us, int64_t uid, struct store_old_cursor *cursor,
 	       uint32_t budget, struct store_old *ret, size_t max, size_t *ret_n, bool *ret_over);
+/* Give room back that nothing is in, some pages of it, in the open transaction. *RET_MORE: there is
+ * still more of it than is worth keeping for what comes. */
+int store_give_back(struct store *s, bool *ret_more);
 int store_job_delete(struct store *s,
 		     uint64_t id); /* with history and environment; ids are never reused */
 /* Jobs ended before BEFORE_US whose output is not yet marked gone. */

@@ -67,6 +67,8 @@ enum store_query {
 	Q_HISTORY_DELETE,
 	Q_EDGE_KEEP,
 	Q_VALUES_DELETE,
+	Q_FREE_PAGES,
+	Q_VACUUM,
 	/* store_list.c: per way a pair of rows and end of the window, upwards and downwards */
 	Q_LIST,
 	Q_LIST_LAST = Q_LIST + 9 * 4 - 1,

@@ -23,8 +23,12 @@ const char *const store_old_sql[Q_N] = {
 	/* Where the newest edge is of this job: its number must not be given again. */
 	[Q_EDGE_KEEP] = "UPDATE meta SET edge = max(edge, (SELECT max(edge) FROM history))"
 			" WHERE (SELECT job FROM history ORDER BY edge DESC LIMIT 1) = ?",
+	[Q_FREE_PAGES] = "PRAGMA freelist_count",
+	[Q_VACUUM] = "PRAGMA incremental_vacuum(64)",
 	[Q_VALUES_DELETE] = "DELETE FROM job_value INDEXED BY job_value_job WHERE job = ?",
 };
+
+enum { FREE_PAGES_KEPT = 256 }; /* used again sooner than they would be made anew */
 
 static int
 old_find(struct store *s, enum store_query q, int64_t before_us, struct store_old *ret, size_t max,
@@ -112,6 +116,42 @@ int
 store_output_gone(struct store *s, uint64_t id)
 {
 	return run_for(s, Q_OUTPUT_GONE, id);
+}
+
+static int
+free_pages(struct store *s, int64_t *ret)
+{
+	_reset_ sqlite3_stmt *st;
+	int r;
+
+	st = store_db_stmt(s, Q_FREE_PAGES, &r);
+	if (!st)
+		return r;
+	r = store_db_row(s, st);
+	if (r < 0)
+		return r;
+	*ret = r > 0 ? sqlite3_column_int64(st, 0) : 0;
+	return 0;
+}
+
+int
+store_give_back(struct store *s, bool *ret_more)
+{
+	_reset_ sqlite3_stmt *st = NULL;
+	int64_t n = 0;
+	int r = free_pages(s, &n);
+
+	*ret_more = false;
+	if (r < 0 || n <= FREE_PAGES_KEPT)
+		return r;
+	st = store_db_write_stmt(s, Q_VACUUM, &r);
+	if (!st)
+		return r;
+	while ((r = store_db_row(s, st)) > 0) /* a page each */
+		continue;
+	if (r == 0)
+		*ret_more = true;
+	return r;
 }
 
 int

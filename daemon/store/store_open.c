@@ -339,7 +339,7 @@ fill_new(struct store *s, uint32_t version)
 
 	(void)snprintf(sql, sizeof(sql), "PRAGMA application_id = %u", STORE_APPLICATION_ID);
 	rc = exec(s,
-		  "PRAGMA auto_vacuum = NONE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+		  "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
 		  "BEGIN IMMEDIATE");
 	if (rc == SQLITE_OK)
 		rc = exec(s, sql);

@@ -133,6 +133,7 @@ def _():
     columns = [c[1] for c in db.execute("PRAGMA table_info(job)") if c[1] not in ("id", "key")]
     db.execute(f"WITH RECURSIVE k(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM k WHERE i < {n}) "
                f"INSERT INTO job({','.join(columns)}) SELECT {','.join(columns)} FROM job, k WHERE id = {one}")
+    db.execute("INSERT INTO job_env SELECT id, ended, zeroblob(6000) FROM job WHERE id NOT IN (SELECT job FROM job_env)")
     db.commit()
     db.close()
     d.start()
@@ -152,6 +153,15 @@ def _():
     steps = sorted({a for a in answers if 0 < a < n + 1})
     ok(len(steps) > 3, f"others saw it half done: {steps}")
     is_(d.call("Stats")["jobs"]["succeeded"], 0)
+    pages = d.sql("PRAGMA page_count")[0][0]
+    wait_until(lambda: d.sql("PRAGMA freelist_count")[0][0] <= 256, "the room to be given back")
+    ok(d.sql("PRAGMA page_count")[0][0] <= pages)
+    d.stop()  # the file is as long as its pages, now
+    n = d.sql("PRAGMA page_count")[0][0]
+    ok(n < 600, f"{n} pages")
+    is_(os.path.getsize(d.db), n * 4096)
+    is_(d.sql("PRAGMA integrity_check")[0][0], "ok")
+    d.start()
 
 
 main()
