@@ -46,7 +46,7 @@ class Life:
         self.args = strace(calls, "-o", log) + (["-e", "inject=" + inject] if inject else [])
         self.t = Trial("", "", prefix=self.args + ["--"] if program == "ctxd" else ())
         self.tracer = None
-        self.spawner = 0
+        self.spawner = self.pid = 0
 
     def attach(self):
         self.spawner = self.t.d.spawner_pid()
@@ -65,6 +65,7 @@ class Life:
     def live(self):
         t = self.t
         t.up()
+        self.pid = t.call("Stats")["pid"]
         if self.program != "ctxd":
             self.attach()
         t.submit(key="k", sh='read x; [ "$x" = hello ] || exit 9', stdin=STDIN)
@@ -75,6 +76,20 @@ class Life:
         if self.program == "ctxd":
             return not self.t.running()
         return ctxtest.exited(self.spawner) or self.tracer.poll() is not None
+
+    def disarm(self):
+        """What was not reached is not to come later: ctxd dies now, the others are let go. Did it come?"""
+        try:
+            if self.program == "ctxd" and self.t.running():
+                os.kill(self.pid, signal.SIGKILL)
+                self.t.wait(lambda: not self.t.running(), "ctxd to be gone")
+                return False
+        except ProcessLookupError:
+            self.t.wait(lambda: not self.t.running(), "strace to go")
+        if self.tracer and self.tracer.poll() is None:
+            self.tracer.send_signal(signal.SIGTERM)
+            self.tracer.wait()
+        return self.program == "ctxd" or ctxtest.exited(self.spawner)
 
     def close(self):
         if self.tracer:
@@ -135,16 +150,14 @@ def trial(program, call, n):
         try:
             life.live()
         except t.CUT_OFF:
-            if program == "ctxd":  # strace goes a little after it
-                t.wait(lambda: not t.running(), "ctxd to be gone")
+            t.wait(lambda: program != "ctxd" or not t.running(), "strace to go after ctxd")
         except Vain:
             if not life.killed():
                 raise
-        if program == "ctxd" and life.killed():
-            code = t.d.proc.wait()
-            if code != -signal.SIGKILL:
-                return True, f"ctxd ended with {code}\n" + "\n".join(t.tell())
         killed = life.killed()
+        killed = life.disarm() or killed
+        if program == "ctxd" and t.d.proc.wait() != -signal.SIGKILL:
+            return True, f"ctxd ended with {t.d.proc.returncode}\n" + "\n".join(t.tell())
         t.prefix = []
         t.recover()
         t.settle()
