@@ -146,6 +146,7 @@ config_key_range(const struct config_key *k, struct buf *b, const char *before, 
 	case POLICY_NAMES:
 	case POLICY_ENVMODE:
 	case POLICY_ONINTERRUPT:
+	case POLICY_COMMAND:
 		return;
 	}
 	if (min && max)
@@ -170,6 +171,9 @@ config_key_allowed(const struct config_key *k, struct buf *b)
 		return;
 	case POLICY_SIGNAL:
 		buf_puts(b, "a signal such as TERM, INT or USR1");
+		return;
+	case POLICY_COMMAND:
+		buf_puts(b, "a command for /bin/sh, or empty for none");
 		return;
 	case POLICY_ONINTERRUPT:
 		buf_puts(b, "hold or retry");

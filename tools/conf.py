@@ -55,7 +55,7 @@ def value_range(kind, least, most):
     return f" From {shortest(number(least), units[kind])} to {shortest(number(most), units[kind])}."
 
 
-ARGUMENT = {"INT": "NUMBER", "SIZE": "SIZE", "DUR": "SPAN", "SIGNAL": "SIGNAL", "NAMES": "NAME,..."}
+ARGUMENT = {"INT": "NUMBER", "SIZE": "SIZE", "DUR": "SPAN", "SIGNAL": "SIGNAL", "NAMES": "NAME,...", "COMMAND": "COMMAND"}
 LITERAL = {"ENVMODE": "Cm all | none | Ar NAME,...", "ONINTERRUPT": "Cm hold | retry"}
 REACH = {"RELOAD": "", "NEW": " A reload acts on jobs that start later.", "RESTART": " A reload does not change it."}
 

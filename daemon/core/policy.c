@@ -30,6 +30,7 @@ static const struct policy_default defaults[] = {
 #define SIZE_SIZE sizeof(int64_t)
 #define SIZE_DUR sizeof(int64_t)
 #define SIZE_SIGNAL sizeof(int64_t)
+#define SIZE_COMMAND sizeof(char *)
 #define SIZE_ONINTERRUPT sizeof(int64_t)
 #define SIZE_NAMES sizeof(struct policy_names)
 #define SIZE_ENVMODE sizeof(struct policy_env_mode)

@@ -155,6 +155,7 @@ number_parse(enum policy_type t, const char *text, int64_t *ret, const char **re
 		return 0;
 	case POLICY_NAMES:
 	case POLICY_ENVMODE:
+	case POLICY_COMMAND:
 		break;
 	}
 	assert_not_reached("a number");
@@ -166,10 +167,19 @@ policy_value_parse(enum policy_type t, const char *text, int64_t min, int64_t ma
 {
 	struct policy_env_mode mode = {0};
 	struct policy_names names = {0};
+	char *copy;
 	int64_t v = 0;
 	int r;
 
 	switch (t) {
+	case POLICY_COMMAND:
+		copy = *text ? strdup(text) : NULL;
+		*reason = "does not fit into memory";
+		if (*text && !copy)
+			return -ENOMEM;
+		policy_value_done(t, field);
+		*(char **)field = copy;
+		return 0;
 	case POLICY_NAMES:
 		r = names_parse(text, false, &names, reason);
 		if (r < 0)
@@ -252,6 +262,8 @@ policy_value_format(enum policy_type t, const void *field)
 		return strdup(*v == ON_INTERRUPT_UNSET  ? ""
 			      : *v == ON_INTERRUPT_HOLD ? "hold"
 							: "retry");
+	case POLICY_COMMAND:
+		return strdup(*(char *const *)field ? *(char *const *)field : "");
 	case POLICY_NAMES:
 		return names_format(field);
 	case POLICY_ENVMODE:
@@ -270,6 +282,10 @@ policy_value_done(enum policy_type t, void *field)
 	case POLICY_SIGNAL:
 	case POLICY_ONINTERRUPT:
 		*(int64_t *)field = 0;
+		return;
+	case POLICY_COMMAND:
+		free(*(char **)field);
+		*(char **)field = NULL;
 		return;
 	case POLICY_NAMES:
 		names_done(field);

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 /* The field is an int64_t (INT, SIZE in bytes, DUR in microseconds, SIGNAL,
- * ONINTERRUPT), a struct policy_names
+ * ONINTERRUPT), a char * (COMMAND), a struct policy_names
  * (NAMES) or a struct policy_env_mode (ENVMODE). */
 enum policy_type {
 	POLICY_INT, /* an empty text is 0, "no limit" */
@@ -16,6 +16,7 @@ enum policy_type {
 	POLICY_SIGNAL,
 	POLICY_NAMES, /* an empty text is the empty list */
 	POLICY_ENVMODE,
+	POLICY_COMMAND,     /* an empty text is none */
 	POLICY_ONINTERRUPT, /* enum on_interrupt */
 };
 

@@ -14,6 +14,7 @@
  *   bound.c      jobs that end with the connection of their client; clients that come back
  *   key.c        same key, same job
  *   retry.c      one more attempt, asked for or not; delay.c: the wait before it
+ *   hook.c       the command that is run for a half-processed job
  *   resolve.c    what a person says of a half-processed job
  *   progress.c   what jobs say of themselves; signals to them
  *   events.c     history for readers, and who is told that there is more of it
@@ -135,7 +136,7 @@ struct engine {
 	uint8_t boot[16];
 	int64_t started_us, started_ns; /* wall, CLOCK_BOOTTIME */
 	int state_fd, run_fd;           /* directories: how much room they have; -1: not open */
-	struct map live; /* of struct live, by id */
+	struct map live;                /* of struct live, by id */
 	struct lanes lanes;
 	struct map watches;          /* of struct watch_group, by job id */
 	struct log_rate notify_rate; /* lines on missing notify sockets */
@@ -248,6 +249,10 @@ int recovery_never_ran(struct engine *g, struct job *j, const char *text, int er
 /* ---- submit.c: what a scope is asked, too */
 int
 submit_check_names(struct engine *g, const char *name, const char *class_name, struct refusal *r);
+/* A job of the daemon's own, with a key: once. Its environment is taken as it is. 0, also if there
+ * is one of that key; ENGINE_E_REFUSED, or negative errno. */
+int submit_own(struct engine *g, const struct requester *who, const struct submit_args *a,
+	       struct refusal *r);
 int submit_check_times(int64_t timeout_us, int64_t deadline_us, struct refusal *r);
 int submit_copy_who(struct job *j, const struct requester *who); /* 0 or -ENOMEM */
 void submit_notice_clamp(const struct job *j, struct notices *n);
@@ -317,6 +322,11 @@ int retry_asked(struct engine *g, const struct requester *who, struct job *j, co
 /* J has just ended, in the open transaction: back to the queue if it, or its class, wants that. 0
  * or negative errno; its state tells. */
 int retry_itself(struct engine *g, struct job *j);
+
+/* ---- hook.c */
+/* In the transaction in which J ended: run on_half_processed if that is what it is. 0 or negative
+ * errno. */
+int hook_run(struct engine *g, const struct job *j);
 
 /* ---- delay.c */
 void delay_init(struct engine *g);

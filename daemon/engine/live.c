@@ -393,11 +393,12 @@ live_finish(struct engine *g, struct job *j, enum job_state to, const struct why
 		return err_pass(r); /* J is gone */
 	if (job_state_ended(to)) {
 		r = tree_done(g, j, why->by_uid, false, NULL);
-		if (r == 0 && itself) {
+		if (r == 0 && itself)
 			r = retry_itself(g, j);
-			if (r < 0)
-				txn_spoil(g->txn);
-		}
+		if (r == 0)
+			r = hook_run(g, j);
+		if (r < 0) /* all of it, or nothing */
+			txn_spoil(g->txn);
 	}
 	return r < 0 ? err_pass(r) : 0;
 }

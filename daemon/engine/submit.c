@@ -162,7 +162,7 @@ notice_retries(const struct policy *p, const struct job *j, struct notices *n)
 static bool
 slot_free(struct engine *g, const struct job *j)
 {
-	if (!exec_is_up(g->exec) || g->sched_held)
+	if (!exec_is_up(g->exec) || g->sched_held || g->stopping)
 		return false;
 	return lanes_slot(&g->lanes, g->policy, j->class_name, j->uid);
 }
@@ -224,8 +224,9 @@ insert_with_input(struct engine *g, struct job *j, struct strv *env, struct spoo
 	return e;
 }
 
+/* OWN: of the daemon itself. */
 static int
-submit_new(struct engine *g, const struct requester *who, const struct submit_args *a,
+submit_new(struct engine *g, const struct requester *who, const struct submit_args *a, bool own,
 	   struct job **ret_job, struct notices *n, struct refusal *r)
 {
 	_cleanup_(job_freep) struct job *j = NULL;
@@ -241,7 +242,7 @@ submit_new(struct engine *g, const struct requester *who, const struct submit_ar
 	}
 	e = make_job(g, who, a, &j, n, r);
 	if (!e)
-		e = filter_env(g->policy, &a->env, &env, n);
+		e = own ? strv_copy(&env, &a->env) : filter_env(g->policy, &a->env, &env, n);
 	if (e != 0)
 		return err_pass(e);
 	assert(j);
@@ -254,6 +255,17 @@ submit_new(struct engine *g, const struct requester *who, const struct submit_ar
 		*ret_job = take_ptr(j);
 	CRASH_COMMIT("ctxd.submit");
 	return e;
+}
+
+int
+submit_own(struct engine *g, const struct requester *who, const struct submit_args *a,
+	   struct refusal *r)
+{
+	_cleanup_(job_freep) struct job *j = NULL;
+	struct notices n = {.n = 0};
+	int e = key_find(g, who, a, &j, r);
+
+	return e == KEY_E_NEW ? submit_new(g, who, a, true, &j, &n, r) : e;
 }
 
 int
@@ -271,7 +283,7 @@ engine_submit(struct engine *g, const struct requester *who, const struct submit
 	e = a->key ? key_find(g, who, a, ret_job, r) : KEY_E_NEW;
 	*ret_created = e == KEY_E_NEW;
 	if (*ret_created)
-		return submit_new(g, who, a, ret_job, n, r);
+		return submit_new(g, who, a, false, ret_job, n, r);
 	if (e == 0) {
 		query_live_facts(g, *ret_job);
 		if (a->bound && !job_state_ended((*ret_job)->state))

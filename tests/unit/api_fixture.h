@@ -381,6 +381,46 @@ engine_extend(struct engine *g, const struct requester *who, uint64_t id, int64_
 }
 
 int
+engine_retry(struct engine *g, const struct requester *who, uint64_t id, struct job **ret,
+	     struct refusal *r)
+{
+	asked[0] = '\0';
+	note(" retry");
+	return engine_get(g, who, id, ret, r);
+}
+
+int
+engine_resolve(struct engine *g, const struct requester *who, uint64_t id, const char *as,
+	       const char *note_, struct job **ret, struct refusal *r)
+{
+	asked[0] = '\0';
+	note(" %s %s", as, note_ ? note_ : "-");
+	return engine_get(g, who, id, ret, r);
+}
+
+int
+engine_prune_check(struct engine *g, const struct requester *who, const struct engine_prune *p,
+		   struct refusal *r)
+{
+	(void)g, (void)who, (void)r;
+	asked[0] = '\0';
+	for (size_t i = 0; i < p->n_ids; i++)
+		note(" %llu", (unsigned long long)p->ids[i]);
+	return 0;
+}
+
+/* One with each step. */
+int
+engine_prune_step(struct engine *g, const struct requester *who, struct engine_prune *p,
+		  bool *ret_over)
+{
+	(void)g, (void)who;
+	p->pruned++;
+	*ret_over = ++p->i >= p->n_ids;
+	return 0;
+}
+
+int
 engine_output(struct engine *g, const struct requester *who, uint64_t id, bool err,
 	      struct job **ret, int *ret_fd, struct refusal *r)
 {
