@@ -15,6 +15,9 @@ mount -t cgroup2 cgroup /sys/fs/cgroup
 exec 3>/dev/ttyS1
 stty raw <&3 2>/dev/null || stty -F /dev/ttyS1 raw
 ip link set lo up 2>/dev/null
+for module in /modules/*.ko; do
+	insmod "$module"
+done
 
 # One write for each line, so that the lines of several processes do not mix.
 say() {
@@ -35,8 +38,10 @@ until_true() {
 }
 # The database as it lies there, onto the second disk: what may look at it, and so change it, is outside.
 snapshot() { # NUMBER
-	(cd /disk/state && tar -cf - ctxd.db $(ls ctxd.db-wal 2>/dev/null)) | dd of=/dev/nvme0n2 bs=1M seek=$(($1 * 64)) 2>/dev/null
-	sync /dev/nvme0n2
+	wal=
+	[ ! -e /disk/state/ctxd.db-wal ] || wal=ctxd.db-wal
+	(cd /disk/state && tar -cf - ctxd.db ${wal:+"$wal"}) | dd of=/dev/vdb bs=1M seek=$(($1 * 64)) 2>/dev/null
+	sync /dev/vdb
 	say "snapshot $1"
 }
 answers() {
@@ -59,8 +64,9 @@ conflict() { # NAME
 	say "conflict $1 $?"
 }
 
+# shellcheck disable=SC1091 # made for each boot
 . /orders
-mount -t ext4 -o "$OPTIONS" /dev/nvme0n1 /disk || die "mount"
+mount -t ext4 -o "$OPTIONS" /dev/vda /disk || die "mount"
 if [ -e /disk/state/ctxd.db ]; then
 	snapshot 0
 else
@@ -88,7 +94,7 @@ if [ "$WORK" = load ]; then
 	done
 	while :; do
 		answers
-		sleep 1
+		usleep 500000
 	done
 fi
 ctxctl cancel --all-matching --class sleep >/dev/null 2>&1

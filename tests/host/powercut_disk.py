@@ -2,7 +2,7 @@
 specifies it) on a Unix socket, over an image file.
 
 What was written is what is read. What becomes of it when the power goes is decided by cut(): all that was written before the last
-completed flush (or with FUA) stays; of each sector written since then, the disk keeps the old or the new content.
+completed flush (or with FUA) stays; of each page of 4 KiB written since then, the disk keeps the old or the new content.
 
 The cut can also be ordered for a certain moment: arm("write" | "flush" | "flushed", N) lets the Nth such request from now be the
 last that reaches the disk; .struck is set then, and nothing is answered any more. "flush" is lost itself, "flushed" is done and
@@ -87,17 +87,17 @@ class Disk:
             self.dead = True
 
     def cut(self, rng, keep):
-        """KEEP: none, all, sectors (each by chance) or pages (each 4 KiB by chance). (sectors unflushed, sectors lost).
+        """KEEP: none, all, or pages (each 4 KiB by chance, but never a part of them). (sectors unflushed, sectors lost).
         The disk is then as it is found after the power is back."""
         with self.lock:
             self.dead = True
             lost, chance = 0, rng.random()
-            pages = {}
+            kept = {}  # by page
             for sector in sorted(self.pending):
-                unit = sector // 8 if keep == "pages" else sector
-                if unit not in pages:
-                    pages[unit] = keep == "all" or (keep != "none" and rng.random() < chance)
-                if not pages[unit]:
+                page = sector // 8
+                if page not in kept:
+                    kept[page] = keep == "all" or (keep == "pages" and rng.random() < chance)
+                if not kept[page]:
                     os.pwrite(self.fd, self.pending[sector], sector * SECTOR)
                     lost += 1
             unflushed = len(self.pending)
