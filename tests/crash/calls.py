@@ -162,7 +162,7 @@ def trial(program, call, n):
         t.recover()
         t.settle()
         rows = [j for j in t.rows() if j["key"] == "k"]
-        bad = []
+        bad = t.missing()
         if not allowed(program, rows[0] if rows else None):
             bad.append(f"not allowed: {rows[0]['state'] if rows else 'nothing'}")
         id = t.submit(key="k", sh='read x; [ "$x" = hello ] || exit 9', stdin=STDIN)

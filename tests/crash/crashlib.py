@@ -303,10 +303,14 @@ class Trial:
 
     # The verdict
 
-    def judge(self, lost_directory=False):
+    def missing(self):
+        """Of what was acknowledged until now. To be asked before anything is submitted again, which would get a lost id anew."""
+        rows = {j["id"] for j in self.rows()}
+        return [f"job {i} was acknowledged and is not in the database" for i in self.acked if i not in rows | self.gone]
+
+    def judge(self):
         """What is wrong by the witness, whatever was promised in particular."""
-        bad, rows, seen = [], {j["id"]: j for j in self.rows()}, self.witness()
-        bad += [f"job {i} was acknowledged and is not in the database" for i in self.acked if i not in rows and i not in self.gone]
+        bad, rows, seen = self.missing(), {j["id"]: j for j in self.rows()}, self.witness()
         for (id, attempt), (begins, code) in sorted(seen.items()):
             j = rows.get(id)
             if not j and id not in self.gone:

@@ -420,9 +420,10 @@ def trial(point, op_name, column, promised):
             t.reboot()
         t.recover()
         t.settle(op.release)
+        bad = t.missing()
         got = op.outcome()
         t.wait_idle()
-        bad = t.judge(lost_directory=column == "the machine")
+        bad += t.judge()
         if got not in promised:
             bad.insert(0, f"got `{got}`, promised {' or '.join(sorted(promised))}")
         return "\n".join(bad + t.tell()) if bad else None
