@@ -1,7 +1,7 @@
 # tools/deps.sh - the distribution's packages that building, testing and linting need. Sourced by ./quickstart, ./runtests
 # and .ci/run; does nothing by itself.
 #
-#   deps_ensure [--no-install] SET...     SET: build test lint fuzz examples host powercut
+#   deps_ensure [--no-install] SET...     SET: build test lint model fuzz examples host powercut
 #
 # Returns 0 when all packages of the sets are there, having installed the missing ones with apt-get (as root, or through
 # sudo), and says what it installs. With --no-install it lists what is missing and returns 1. The package lists are only
@@ -17,6 +17,8 @@ DEPS_build="gcc make libc6-dev pkgconf|pkg-config libev-dev libsqlite3-dev libin
 DEPS_test="perl python3 sqlite3 strace util-linux"
 # For `make lint`.
 DEPS_lint="clang clang-format clang-tidy cppcheck shellcheck mandoc binutils"
+# For `make model`: the model checker, whose checkers are C.
+DEPS_model="spin gcc libc6-dev"
 # For `make fuzz`: libFuzzer and the sanitizers of clang.
 DEPS_fuzz="clang libclang-rt-dev"
 # For the examples in other languages, which are tested where these are.
