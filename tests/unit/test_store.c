@@ -605,6 +605,84 @@ TEST(ids_are_never_reused)
 	store_close(s);
 }
 
+TEST(delayed)
+{
+	static const int64_t at[] = {0, 50, 30, 900, 20};
+	struct store *s;
+	struct job *j;
+	char text[200] = "";
+	uint64_t ids[4];
+	int64_t us = 7;
+	size_t n = 9;
+
+	dir_new();
+	s = store_must_open();
+	is_int(store_delayed_next(s, &us), STORE_E_NOT_FOUND);
+	is_int(us, 7);
+	need(store_begin(s, "t") == 0);
+	for (size_t i = 0; i < ARRAY_SIZE(at); i++) {
+		j = job_like("a", i < 2 ? 1 : 2, JOB_QUEUED);
+		j->not_before_us = at[i] ? T0 + at[i] : 0;
+		j->retries = 3;
+		j->retried = 2;
+		j->backoff_us = 17;
+		j->has_last_percent = true;
+		j->last_percent = 12.5;
+		j->seen_us = 5;
+		need(job_set(&j->last_text, "so far") == 0);
+		put(s, j);
+	}
+	need(store_commit(s) == 0);
+	need(store_lanes_each(s, show_lane, text) == 0);
+	is_str(text, "a/1=1 "); /* the others are in no lane */
+	text[0] = '\0';
+	need(store_delayed_each(s, show_lane, text) == 0);
+	is_str(text, "/1=1 /2=3 ");
+	head_is(s, "a", 2, 0, 0);
+	need(store_delayed_next(s, &us) == 0);
+	is_int(us, T0 + 20);
+	need(store_delayed_due(s, T0 + 30, 500, ids, 4, &n) == 0);
+	is_int(n, 3); /* two whose time has come, one that is too far off */
+	need(store_delayed_due(s, T0 + 29, 1000, ids, 4, &n) == 0);
+	is_int(n, 1);
+	is_int(ids[0], 5);
+	need(store_delayed_due(s, T0 + 60, 1000, ids, 2, &n) == 0);
+	is_int(n, 2);
+	need(store_job_get(s, 5, &j) == 0);
+	ok(j->retries == 3 && j->retried == 2 && j->backoff_us == 17 && j->seen_us == 5);
+	ok(j->has_last_percent && j->last_percent > 12.4);
+	is_str(j->last_text, "so far");
+	j = job_free(j);
+	store_close(s);
+}
+
+TEST(walk_over_what_is_old)
+{
+	struct store_old_cursor c = {0};
+	struct store_old v[8];
+	struct store *s;
+	bool over;
+	size_t n;
+
+	dir_new();
+	s = store_must_open();
+	need(store_begin(s, "t") == 0);
+	for (int i = 1; i <= 6; i++) /* two at the same moment each */
+		end_job(s, put_one(s, "a", i % 2 ? 1 : 2, JOB_RUNNING),
+			i == 6 ? JOB_INTERRUPTED : JOB_FAILED, T0 + i / 2 * 10);
+	need(store_commit(s) == 0);
+	need(store_old_walk(s, T0 + 1000, -1, &c, 100, v, 2, &n, &over) == 0);
+	ok(n == 2 && v[0].id == 1 && v[1].id == 2 && !over);
+	need(store_old_walk(s, T0 + 1000, -1, &c, 2, v, 8, &n, &over) == 0);
+	ok(n == 2 && v[0].id == 3 && v[1].id == 4 && !over);
+	need(store_old_walk(s, T0 + 1000, -1, &c, 100, v, 8, &n, &over) == 0);
+	ok(n == 1 && v[0].id == 5 && over); /* 6 is half-processed */
+	c = (struct store_old_cursor){0};
+	need(store_old_walk(s, T0 + 11, 2, &c, 100, v, 8, &n, &over) == 0);
+	ok(n == 1 && v[0].id == 2 && over);
+	store_close(s);
+}
+
 TEST(retention)
 {
 	struct store_old old[10];
