@@ -82,6 +82,17 @@ link_progress(struct monitor *m)
 }
 
 void
+link_unused(struct monitor *m, int error)
+{
+	struct frame_spawn_failed f;
+
+	frame_init(&f, FRAME_SPAWN_FAILED, m->result.id, m->result.attempt, sizeof(f));
+	f.error = error;
+	f.step = SPAWN_STEP_MONITOR;
+	send_all(m, &f, sizeof(f));
+}
+
+void
 link_extended(struct monitor *m)
 {
 	struct frame_extended x;

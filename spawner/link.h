@@ -12,7 +12,9 @@ void link_hello(struct monitor *m, int *fd); /* and what the job said last, if i
 void link_accept(struct monitor *m);         /* a connection to ctl */
 void link_read(struct monitor *m, int *fd);  /* acts on a bounded number of frames */
 void link_progress(struct monitor *m);       /* to all, what the job said last */
-void link_extended(struct monitor *m);       /* to all, that it moved its deadline */
+/* To all, that the command was not started, and why (errno). */
+void link_unused(struct monitor *m, int error);
+void link_extended(struct monitor *m);                /* to all, that it moved its deadline */
 void link_stopping(struct monitor *m, int64_t at_us); /* to all */
 void link_end(struct monitor *m); /* to all; waits a bounded time for those whose buffer is full */
 

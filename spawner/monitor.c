@@ -402,6 +402,7 @@ monitor_run(const struct launch *l)
 	if (r < 0) {
 		log_warn("job %ju.%u was not started: %s", (uintmax_t)l->spec->id, l->spec->attempt,
 			 strerror(-r));
+		link_unused(&m, -r);
 		_exit(MONITOR_EXIT_UNUSED);
 	}
 	start(&m, l);

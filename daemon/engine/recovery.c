@@ -31,6 +31,14 @@ hopeless(int error)
 	return error == EPERM || error == EINVAL || error == E2BIG || error == EPROTO;
 }
 
+/* What is short now may be there later: no reason to give a job up. */
+static bool
+scarce(int error)
+{
+	return error == ENOSPC || error == EDQUOT || error == EROFS || error == EAGAIN ||
+	       error == ENOMEM || error == EMFILE || error == ENFILE;
+}
+
 static int
 give_up(struct engine *g, struct job *j, const char *text, int error)
 {
@@ -52,10 +60,11 @@ recovery_never_ran(struct engine *g, struct job *j, const char *text, int error)
 		j->known_by = KNOWN_BY_RECOVERY;
 		return live_finish(g, j, live_stop_end(j), &why);
 	}
-	if (hopeless(error) || j->requeues >= REQUEUES_MAX)
+	if (hopeless(error) || (!scarce(error) && j->requeues >= REQUEUES_MAX))
 		return give_up(g, j, text, error);
 	why.text = text;
-	j->requeues++;
+	if (!scarce(error) || j->requeues == 0)
+		j->requeues++;
 	j->started_us = 0;
 	j->pid = 0;
 	j->deadline_boot_ns = 0;

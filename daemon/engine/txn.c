@@ -100,6 +100,7 @@ static void
 commit(struct txn *t)
 {
 	int r = store_poisoned(t->store) || t->spoiled ? -ECANCELED : 0;
+	bool wrote = store_in_txn(t->store);
 
 	if (!r && store_in_txn(t->store)) {
 		CRASH_COMMIT_STAGE(CRASH_COMMIT_NEXT);
@@ -114,7 +115,7 @@ commit(struct txn *t)
 		fail(t, r);
 		return;
 	}
-	t->ok = true;
+	t->ok = t->ok || wrote; /* that something could be read says nothing */
 	CRASH_COMMIT_STAGE(CRASH_COMMITTED);
 	run_effects(t, 0);
 	CRASH_COMMIT_STAGE(CRASH_DONE);

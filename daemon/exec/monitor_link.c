@@ -87,6 +87,14 @@ on_progress(struct monitor_link *l, const struct frame_progress *f)
 	l->exec->ops.on_progress(l->exec->arg, &f->progress);
 }
 
+/* Its end follows, and the evidence is looked at then. */
+static void
+on_unused(struct monitor_link *l, const struct frame_spawn_failed *f)
+{
+	l->exec->ops.on_spawn_failed(l->exec->arg, l->id, l->attempt, f->error,
+				     (enum spawn_step)f->step);
+}
+
 static void
 on_frame(struct chan *c, const struct frame_head *h)
 {
@@ -102,6 +110,8 @@ on_frame(struct chan *c, const struct frame_head *h)
 	if (h->type == FRAME_HELLO) {
 		l->state = ML_LIVE;
 		x->ops.on_hello(x->arg, f);
+	} else if (h->type == FRAME_SPAWN_FAILED && l->state != ML_LIVE) {
+		on_unused(l, f);
 	} else if (h->type == FRAME_STOPPING && l->state == ML_LIVE) {
 		x->ops.on_stopping(x->arg, f);
 	} else if (h->type == FRAME_PROGRESS && l->state == ML_LIVE) {

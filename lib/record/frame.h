@@ -121,6 +121,7 @@ enum spawn_step { /* where SPAWN broke */
 		  SPAWN_STEP_SEEN = 4,
 		  SPAWN_STEP_CGROUP = 5,
 		  SPAWN_STEP_FORK = 6,
+		  SPAWN_STEP_MONITOR = 7, /* told by the monitor: it could not make ready */
 };
 struct frame_spawn_failed {
 	struct frame_head head;

@@ -437,6 +437,7 @@ def _():
         # Directory, fresh and sockets fit, the result does not: no exec without a place for its end.
         j = t.send_spawn(["true"])
         t.link.expect(SPAWNED, id=j.id)
+        j.link.expect(SPAWN_FAILED, id=j.id, step=STEP_MONITOR, error=errno.ENOSPC)
         ok(j.link.closed(), "the monitor gives up without a HELLO")
         wait_until(j.refused, "ctl to be refused")
         is_(j.files(), ["ctl", "fresh", "notify"], "it provably never ran")
