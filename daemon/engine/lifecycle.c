@@ -40,7 +40,7 @@ count(struct engine *g, const struct job *j, enum job_state from, enum job_state
 static int
 history(struct engine *g, const struct job *j, int from, const struct why *why)
 {
-	bool kept = why->code == CAUSE_NONE && job_state_ended(j->state);
+	bool kept = why->code == CAUSE_NONE && !why->text && job_state_ended(j->state);
 	struct store_edge e = {.job = j->id,
 			       .attempt = j->attempt,
 			       .at_us = wall_to_usec(wall_now()),
