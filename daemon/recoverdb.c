@@ -75,11 +75,16 @@ saw(struct traces *t, uint64_t id)
 static void
 on_name(struct traces *t, int fd, const char *name)
 {
-	char *end;
-	uint64_t id = strtoull(name, &end, 10);
+	char digits[24];
+	size_t n = strcspn(name, ".");
+	uint64_t id;
 
 	(void)fd;
-	if (end > name && (*end == '.' || *end == '\0'))
+	if (n >= sizeof(digits))
+		return;
+	memcpy(digits, name, n);
+	digits[n] = '\0';
+	if (text_u64(digits, &id) == 0)
 		saw(t, id);
 }
 
