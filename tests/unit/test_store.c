@@ -666,10 +666,11 @@ TEST(walk_over_what_is_old)
 
 	dir_new();
 	s = store_must_open();
+	for (int i = 1; i <= 6; i++)
+		put_one(s, "a", i % 2 ? 1 : 2, JOB_RUNNING);
 	need(store_begin(s, "t") == 0);
 	for (int i = 1; i <= 6; i++) /* two at the same moment each */
-		end_job(s, put_one(s, "a", i % 2 ? 1 : 2, JOB_RUNNING),
-			i == 6 ? JOB_INTERRUPTED : JOB_FAILED, T0 + i / 2 * 10);
+		end_job(s, (uint64_t)i, i == 6 ? JOB_INTERRUPTED : JOB_FAILED, T0 + i / 2 * 10);
 	need(store_commit(s) == 0);
 	need(store_old_walk(s, T0 + 1000, -1, &c, 100, v, 2, &n, &over) == 0);
 	ok(n == 2 && v[0].id == 1 && v[1].id == 2 && !over);
