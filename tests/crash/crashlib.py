@@ -25,6 +25,7 @@ from varlink import Varlink, VarlinkClosed  # noqa: E402
 HOUR = 3600 * 1000000  # microseconds
 BOUND = float(os.environ.get("CTX_TEST_WAIT", "20")) * 2
 CONF = "[limits]\nrunning = 8\n[deadline]\ntimeout = 10m\nmax_timeout = 100h\ngrace = 2s\n"
+CHANGES = ("Cancel", "Close", "Extend", "Resolve", "Scope")
 ACTIVE = ("queued", "running", "stopping")
 
 
@@ -68,6 +69,7 @@ class Trial:
         self.path = os.path.join(self.d.dir, "witness")
         self.link = None
         self.acked = []
+        self.told = False  # a change was acknowledged
         self.gone = set()  # ids whose records were removed, as asked
         self.restarts = 0
 
@@ -127,7 +129,9 @@ class Trial:
         try:
             if not self.link:
                 self.link = Varlink(self.d.sock, BOUND)
-            return self.link.call(method, **params)
+            reply = self.link.call(method, **params)
+            self.told |= method in CHANGES or params.get("if_exists") == "retry"
+            return reply
         except (VarlinkClosed, OSError):
             self.drop()
             raise

@@ -28,6 +28,7 @@ ROOT = ctxtest.ROOT
 COLUMNS = ["point", "while", "on disk and in the run directory then", "alone", "and its partner", "all", "the machine"]
 COMMIT_STAGES = ("commit", "committed", "answered", "done")
 WITH = {"alone": {}, "and its partner": {"ctxd": "+spawner", "spawner": "+ctxd", "monitor": "+spawner"}, "all": {}, "the machine": {}}
+UNCHANGED = {"nothing", "goes on", "as before", "unresolved", "not again"}
 AT_ONCE = int(os.environ.get("CTX_CRASH_JOBS", "8"))
 
 
@@ -302,6 +303,7 @@ class Tree(Scope):
         for g in ("a", "b"):
             self.t.wait_begun(self.t.submit(gate=g, **attached))
         self.t.submit(key=self.key, **attached)
+        self.t.told = False  # of the closing
         self.t.call("Close", id=s)
         self.t.wait_crash()
 
@@ -420,8 +422,10 @@ def trial(point, op_name, column, promised):
             t.reboot()
         t.recover()
         t.settle(op.release)
-        bad = t.missing()
+        bad, told = t.missing(), t.told
         got = op.outcome()
+        if told and got in UNCHANGED:
+            bad.append(f"what was acknowledged is not so: `{got}`")
         t.wait_idle()
         bad += t.judge()
         if got not in promised:
