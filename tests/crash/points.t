@@ -428,6 +428,9 @@ def trial(point, op_name, column, promised):
             bad.append(f"what was acknowledged is not so: `{got}`")
         t.wait_idle()
         bad += t.judge()
+        if column == "the machine" and not first:
+            bad += [f"job {j['id']} is interrupted by {j['cause_code']}, not by the reboot" for j in t.rows()
+                    if j["state"] == "interrupted" and j["cause_code"] != "reboot"]
         if got not in promised:
             bad.insert(0, f"got `{got}`, promised {' or '.join(sorted(promised))}")
         return "\n".join(bad + t.tell()) if bad else None
