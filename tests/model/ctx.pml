@@ -184,7 +184,11 @@ bool damage;
 #define ACTIVE(j) (st[j] == RUNNING || st[j] == STOPPING)
 #define OVER(j) (st[j] == DONE || st[j] == CANCELED || st[j] == LATE || st[j] == INTERRUPTED || st[j] == NOT_STARTED)
 #if NJ == 2
+#ifdef BUG_START_WHILE_UNSEEN /* which raises jobs/seen past what waits for its verdict, and then ctxd dies again */
 #define SLOT_FREE (SLOTS == 2 || (!ACTIVE(0) && !ACTIVE(1)))
+#else
+#define SLOT_FREE ((SLOTS == 2 && !unseen[0] && !unseen[1]) || (!ACTIVE(0) && !ACTIVE(1)))
+#endif
 #define FX (fx_spawn[0] || fx_spawn[1] || fx_stop[0] || fx_stop[1] || FX_FORGET)
 #define LOOKS (IN_HAND(0) || IN_HAND(1))
 #define ANY_QUEUED (st[0] == QUEUED || st[1] == QUEUED)
@@ -202,7 +206,7 @@ bool damage;
 #else
 #define FX_FORGET (fx_forget[0] || fx_forget[1] || fx_forget[2] || fx_forget[3])
 #endif
-#define IN_HAND(j) (ph[j] == SILENT || ph[j] == JUDGE)
+#define IN_HAND(j) (ph[j] == SILENT || ph[j] == JUDGE || ph[j] == PUT_BACK)
 #define IDLE (c_alive && !FX && !LOOKS)
 #define LINK_OK (s_alive && sp_gen == s_gen)
 #ifdef BUG_SWEEP_WHILE_CLAIMING /* a second one follows, and its answer may be taken for one to a later SWEEP */
@@ -553,7 +557,7 @@ inline interrupted(j)
 	P(TRUE_END, KW > 0 || !heard[A(j)]);
 	x = 1;
 	do
-	:: x <= NL -> P(CERTAIN, uncertain[j] || !tree[x] || m_a[x] != A(j)); x++
+	:: x <= NL -> P(CERTAIN, uncertain[j] || !tree[x] || m_a[x] != A(j) || cg[D(j)]); x++ /* FORGET empties a cgroup */
 	:: else -> break
 	od;
 	x = 0;
@@ -611,8 +615,8 @@ proctype Ctxd(byte j)
 		fi
 	}
 	/* It could not be sent: so it did not run. */
-	:: d_step { IDLE && ph[j] == PUT_BACK -> never_ran(j) }
-	:: d_step { IDLE && ph[j] == PUT_BACK && FAILS -> kf--; ph[j] = UNKNOWN; l[j] = L_LOOKING }
+	:: d_step { c_alive && !FX && ph[j] == PUT_BACK -> never_ran(j) }
+	:: d_step { c_alive && !FX && ph[j] == PUT_BACK && FAILS -> kf--; ph[j] = UNKNOWN; l[j] = L_LOOKING }
 
 	/* ---- the recovery table */
 	:: d_step { IDLE && l[j] == L_LOOKING && d_is[D(j)] && d_ctl[D(j)] != 0 && OPEN(d_ctl[D(j)]) -> connected(j) }
@@ -789,11 +793,7 @@ proctype Ctxd_link()
 			if
 			:: ph[i] != NO_LIVE && ph[i] != PUT_BACK && l[i] != L_LIVE && l[i] != L_DONE && end_[i] == 0 ->
 				ph[i] = UNKNOWN;
-#ifdef BUG_UNSEEN_ANEW
 				unseen[i] = (y - 1 < seq[i]);
-#else
-				unseen[i] = unseen[i] || (y - 1 < seq[i]);
-#endif
 				if :: l[i] == L_NONE -> l[i] = L_LOOKING :: else fi
 			:: else
 			fi;
