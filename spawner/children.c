@@ -211,14 +211,14 @@ children_tick(struct spawner *s)
 		tick_soon(s);
 }
 
-/* Never executed, as far as the directory tells. */
+/* Never executed: the mark says so. A directory that is not there says nothing, somebody may have
+ * removed it. */
 static bool
 never_ran(const struct spawner *s, const struct sweep *w)
 {
 	struct rundir_evidence e;
 
-	return s->jobs_fd >= 0 && rundir_look(s->jobs_fd, w->id, w->attempt, &e) == 0 &&
-	       (!e.dir || e.fresh);
+	return s->jobs_fd >= 0 && rundir_look(s->jobs_fd, w->id, w->attempt, &e) == 0 && e.fresh;
 }
 
 /* Is all done that can be? RET_CERTAIN: nothing of the attempt is alive, provably. */

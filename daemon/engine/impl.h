@@ -144,6 +144,7 @@ struct engine {
 	bool sched_kick;
 	ev_timer sched_again; /* after a failure */
 	bool sched_held;
+	size_t unseen; /* jobs in `live` with that mark: nothing is started before their verdicts */
 	ev_periodic overdue; /* earliest absolute deadline in the queue */
 	ev_timer delayed;    /* earliest moment for which a queued job waits */
 	ev_timer retain;
@@ -202,7 +203,9 @@ void sched_init(struct engine *g);
 void sched_done(struct engine *g);
 void sched_kick(struct engine *g); /* look for work before the loop sleeps */
 void sched_hold(struct engine *g); /* something needed for starting failed: wait a moment */
-void sched_run(struct engine *g);  /* called by the transaction's `before` */
+/* Can a job be started now, slots aside? */
+bool sched_may_start(const struct engine *g);
+void sched_run(struct engine *g); /* called by the transaction's `before` */
 void sched_overdue_arm(struct engine *g);
 
 /* ---- start.c */
@@ -242,6 +245,7 @@ int live_finish_one(struct engine *g, struct job *j, enum job_state to, const st
 extern const struct exec_ops recovery_ops;
 int recovery_load(struct engine *g); /* rows running or stopping, at start */
 void recovery_step(struct live *l);  /* go on where it stands */
+void recovery_known(struct live *l); /* what became of it is known: it is `unseen` no more */
 /* The attempt of J provably never ran: back to the queue (or failed: after too many times, or when
  * ERROR, an errno or 0, says that it never will), or to its end if it was stopping. Takes J. */
 int recovery_never_ran(struct engine *g, struct job *j, const char *text, int error);

@@ -130,6 +130,7 @@ live_free(struct live *l)
 	ev_timer_stop(l->engine->loop, &l->backstop);
 	ev_timer_stop(l->engine->loop, &l->again);
 	progress_detach(l);
+	recovery_known(l);
 	map_remove(&l->engine->live, &l->node);
 	l->magic = 0;
 	free(l);

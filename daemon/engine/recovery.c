@@ -233,6 +233,16 @@ heard(struct live *l)
 	l->seen_us = wall_to_usec(wall_now());
 }
 
+void
+recovery_known(struct live *l)
+{
+	if (!l->unseen)
+		return;
+	l->unseen = false;
+	if (--l->engine->unseen == 0)
+		sched_kick(l->engine);
+}
+
 static void
 on_up(void *arg, uint32_t flags, uint64_t seen)
 {
@@ -243,10 +253,12 @@ on_up(void *arg, uint32_t flags, uint64_t seen)
 	for (struct map_node *n = map_next(&g->live, NULL); n; n = map_next(&g->live, n)) {
 		struct live *l = container_of(n, struct live, node);
 
+		recovery_known(l);
 		if (exec_linked(g->exec, l->id, l->attempt) || l->has_end)
 			continue;
 		l->phase = LIVE_UNKNOWN;
 		l->unseen = seen < l->seq;
+		g->unseen += l->unseen;
 		recovery_step(l);
 	}
 	sched_kick(g);
@@ -297,6 +309,7 @@ on_hello(void *arg, const struct frame_hello *h)
 	}
 	CRASH_POINT("ctxd.hello.read");
 	l->phase = LIVE_LINKED;
+	recovery_known(l);
 	heard(l);
 	l->pid = h->pid;
 	l->spawn_error = 0;

@@ -88,13 +88,21 @@ start(struct engine *g, uint64_t id)
 	return start_defer(g, take_ptr(j), &env);
 }
 
+/* A start raises `seen`, and that is the only witness for those which the spawner had not seen when
+ * it was linked: if ctxd died again now, nobody could tell that they never ran. */
+bool
+sched_may_start(const struct engine *g)
+{
+	return exec_is_up(g->exec) && g->unseen == 0 && !g->sched_held && !g->stopping;
+}
+
 void
 sched_run(struct engine *g)
 {
-	if (!g->sched_kick || g->sched_held || g->stopping)
+	if (!g->sched_kick || !sched_may_start(g))
 		return;
 	g->sched_kick = false;
-	if (!exec_is_up(g->exec) || g->lanes.queued == 0)
+	if (g->lanes.queued == 0)
 		return;
 	for (int i = 0; i < STARTS_PER_TURN; i++) {
 		uint64_t id;

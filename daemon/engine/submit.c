@@ -162,7 +162,7 @@ notice_retries(const struct policy *p, const struct job *j, struct notices *n)
 static bool
 slot_free(struct engine *g, const struct job *j)
 {
-	if (!exec_is_up(g->exec) || g->sched_held || g->stopping)
+	if (!sched_may_start(g))
 		return false;
 	return lanes_slot(&g->lanes, g->policy, j->class_name, j->uid);
 }

@@ -270,6 +270,10 @@ send_plain(struct exec *x, enum frame_type type, uint64_t id, uint32_t attempt)
 int
 exec_sweep(struct exec *x, uint64_t id, uint32_t attempt)
 {
+	/* Not while claiming: what the monitors of older connections were asked may not be done
+	 * yet, and the answer could be taken for that of a later question. */
+	if (!exec_is_up(x))
+		return -ENOTCONN;
 	return send_plain(x, FRAME_SWEEP, id, attempt);
 }
 
