@@ -208,7 +208,19 @@ tell(const char *text)
 static int
 parse(int argc, char **argv, struct options *o)
 {
-	enum { USER = 1, SYSTEM, CONFIG, CHECK, PRINT, RECOVER, STATE, RUNTIME, SOCKET, VERSION, HELP };
+	enum {
+		USER = 1,
+		SYSTEM,
+		CONFIG,
+		CHECK,
+		PRINT,
+		RECOVER,
+		STATE,
+		RUNTIME,
+		SOCKET,
+		VERSION,
+		HELP
+	};
 	static const struct option longs[] = {
 		{"user", no_argument, NULL, USER},
 		{"system", no_argument, NULL, SYSTEM},

@@ -209,7 +209,9 @@ build(struct spawner *s, const struct plan *p, struct jobs_fds *ret)
 	CRASH_POINT("spawner.dir.filled");
 	if (renameat2(s->jobs_fd, p->aside, s->jobs_fd, p->name, RENAME_NOREPLACE) < 0)
 		return errno == EEXIST ? JOBS_E_EXISTS : -errno;
-	*ret = (struct jobs_fds){take_fd(f.dir), take_fd(f.ctl), take_fd(f.notify)};
+	ret->dir = take_fd(f.dir);
+	ret->ctl = take_fd(f.ctl);
+	ret->notify = take_fd(f.notify);
 	return 0;
 }
 

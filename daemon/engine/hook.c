@@ -68,6 +68,7 @@ submit(struct engine *g, const struct job *j, struct submit_args *a)
 	a->key = key;
 	a->name = name;
 	r = submit_own(g, &who, a, &refusal);
+	a->key = a->name = NULL;
 	if (r == ENGINE_E_REFUSED) {
 		log_warn("job=%" PRIu64 " is half-processed, and on_half_processed cannot be run "
 			 "(%s), continuing",

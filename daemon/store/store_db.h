@@ -95,8 +95,8 @@ struct store {
 	uint64_t seq_committed;
 	uint64_t edge; /* of history: highest taken */
 	uint64_t edge_committed;
-	bool txn;      /* between store_begin and the end of the transaction */
-	bool poisoned; /* SQLite or an error took the transaction away */
+	bool txn;        /* between store_begin and the end of the transaction */
+	bool poisoned;   /* SQLite or an error took the transaction away */
 	bool backing_up; /* store_backup.c has a snapshot, or a copy */
 };
 

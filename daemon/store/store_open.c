@@ -80,7 +80,7 @@ refused_whole(struct opening *o, const char *why)
 {
 	return ctx_err_set(o->e, STORE_OPEN_REFUSED, -EUCLEAN,
 			   "%s/" STORE_FILE " %s; nothing was changed: to start with an empty one "
-					    "move it away, with " STORE_FILE "-wal",
+			   "move it away, with " STORE_FILE "-wal",
 			   o->dir, why);
 }
 
@@ -338,9 +338,9 @@ fill_new(struct store *s, uint32_t version)
 	int rc;
 
 	(void)snprintf(sql, sizeof(sql), "PRAGMA application_id = %u", STORE_APPLICATION_ID);
-	rc = exec(s,
-		  "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-		  "BEGIN IMMEDIATE");
+	rc = exec(s, "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA "
+		     "synchronous = FULL;"
+		     "BEGIN IMMEDIATE");
 	if (rc == SQLITE_OK)
 		rc = exec(s, sql);
 	if (rc == SQLITE_OK)

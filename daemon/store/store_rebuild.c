@@ -139,7 +139,7 @@ meta_put(struct rebuild *b)
 static int
 copy_all(struct rebuild *b, bool *ret_nothing)
 {
-	struct store_salvage meta, history, env, job;
+	struct store_salvage meta = {0}, history = {0}, env = {0}, job = {0};
 	uint64_t ids;
 	int r;
 

@@ -2,8 +2,10 @@
  *
  *   cc detach.c $(pkg-config --cflags --libs libctxd) -o detach
  *
- *   ./detach KEY COMMAND [ARGUMENT...]   starts COMMAND once for KEY, prints the job's id, and goes: the job stays
- *   ./detach --wait ID...                waits for the ends of jobs without blocking, and prints them as they come
+ *   ./detach KEY COMMAND [ARGUMENT...]   starts COMMAND once for KEY, prints the job's id, and
+ * goes: the job stays
+ *   ./detach --wait ID...                waits for the ends of jobs without blocking, and prints
+ * them as they come
  */
 #include <ctxd/client.h>
 #include <poll.h>
@@ -30,12 +32,13 @@ detach(struct ctxd_client *c, const char *key, char **command)
 	for (; *command; command++)
 		json_array_append_new(argv, json_string(*command));
 	/* "s*" leaves a member out whose value is NULL. */
-	params = json_pack("{s:o, s:s, s:s, s:s*, s:{s:s}, s:{s:s}}", "argv", argv, "cwd", "/", "key", key,
-			   "traceparent", trace, "env", "PATH", path ? path : "/usr/bin:/bin", "values", "started_by",
-			   "detach.c");
+	params = json_pack("{s:o, s:s, s:s, s:s*, s:{s:s}, s:{s:s}}", "argv", argv, "cwd", "/",
+			   "key", key, "traceparent", trace, "env", "PATH",
+			   path ? path : "/usr/bin:/bin", "values", "started_by", "detach.c");
 	if (ctxd_call(c, "Submit", params, &reply, &f) < 0)
 		return fail(&f);
-	printf("%lld%s\n", (long long)json_integer_value(json_object_get(json_object_get(reply, "job"), "id")),
+	printf("%lld%s\n",
+	       (long long)json_integer_value(json_object_get(json_object_get(reply, "job"), "id")),
 	       json_is_true(json_object_get(reply, "created")) ? "" : " (was there already)");
 	json_decref(reply);
 	return 0;
@@ -51,8 +54,9 @@ take(struct ctxd_client *c, bool *left)
 	int r;
 
 	while ((r = ctxd_poll(c, &reply, left, &f)) == 0) {
-		json_array_foreach(json_object_get(reply, "jobs"), i, job)
-			printf("%lld %s\n", (long long)json_integer_value(json_object_get(job, "id")),
+		json_array_foreach (json_object_get(reply, "jobs"), i, job)
+			printf("%lld %s\n",
+			       (long long)json_integer_value(json_object_get(job, "id")),
 			       json_string_value(json_object_get(job, "state")));
 		fflush(stdout);
 		json_decref(reply);
@@ -95,7 +99,8 @@ main(int argc, char **argv)
 	int r;
 
 	if (argc < 3) {
-		fprintf(stderr, "usage: detach KEY COMMAND [ARGUMENT...]\n       detach --wait ID...\n");
+		fprintf(stderr,
+			"usage: detach KEY COMMAND [ARGUMENT...]\n       detach --wait ID...\n");
 		return 2;
 	}
 	if (ctxd_open_default(NULL, 0, &c, &f) < 0)

@@ -161,7 +161,7 @@ def _():
     for args in (["submit"], ["submit", "--nonesuch", "true"], ["submit", "--priority", "high", "true"],
                  ["submit", "--signal", "NOSUCH", "true"], ["submit", "-n", "", "true"], ["submit", "-c", "UPPER", "true"],
                  ["submit", "-E", "=x", "true"], ["nonesuch"], ["submit", "--key", "", "true"],
-                 ["submit", "--retries", "1", "true"]):
+                 ["submit", "--retries", "many", "true"]):
         r = d.ctl(*args)
         is_(r.code, 2, " ".join(args))
         ok(r.err, "says why")
