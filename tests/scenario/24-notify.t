@@ -294,7 +294,7 @@ if pid == 0:
     ok(cpu <= took / 2, f"{cpu:.2f} s of CPU in {took:.2f} s")
     ok(sent <= 16 * (took / 0.010 + 2) + 1024, f"{sent} datagrams in {took:.2f} s")
     ok(frames <= 2 * (took / 0.1 + 2), f"{frames} frames in {took:.2f} s")
-    ok(own_kib(j.monitor) <= small + 8, f"{small} -> {own_kib(j.monitor)} KiB")
+    ok("asan" in BUILD or own_kib(j.monitor) <= small + 8, f"{small} -> {own_kib(j.monitor)} KiB")
     ok(sent > 100, "and it is not shut out")
     t.do("tell('STATUS=final')")
     j.said(text="final")
@@ -313,10 +313,8 @@ def _():
     t.stop()
 
 
-@case("systemd-notify, as it is: from a script, as the main process, with its barrier")
+@case_if(SYSTEMD_NOTIFY, "systemd-notify, as it is: from a script, as the main process, with its barrier")
 def _():
-    if not SYSTEMD_NOTIFY:
-        skip("no systemd-notify here")
     j = s.talk("systemd-notify --ready --status='half way' X_CTX_PERCENT=50 && echo done; exec sleep 1000")
     p = j.said(text="half way")
     is_((p.percent, p.ready), (50, True))
