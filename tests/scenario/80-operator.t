@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """What an operator does with a job that did not end well: retry it, resolve it; who may, and what is refused."""
+import contextlib
 import json
 import os
 import signal
@@ -188,7 +189,8 @@ def _():
     d.call("Progress", id=id, text="begun")
     d.stop()
     for pid in [*d.shims(), *d.job_pids(id)]:
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # the job goes with its monitor
+            os.kill(pid, signal.SIGKILL)
     d.start()
     job = d.wait_end(id)
     is_((job["state"], job["phase"], job["seen_at"]), ("interrupted", "started", None))

@@ -2,6 +2,7 @@
 """Attempts that ctxd makes by itself: after failures as often as was asked, after interruptions where the class says so; how
 long each waits; what is never retried; and that nobody is told of an end that is none."""
 # test-timeout: 240
+import contextlib
 import os
 import signal
 import sqlite3
@@ -247,7 +248,8 @@ def _():
     db.commit()
     db.close()
     for pid in [*d.shims(), *d.job_pids(id)]:
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # the job goes with its monitor
+            os.kill(pid, signal.SIGKILL)
     d.start()
     is_(d.wait_end(id)["attempt"], 2)
     is_([(e["to"], e["cause_code"]) for e in d.call("Events", id=id)["events"]][1], ("interrupted", "reboot"))

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """[daemon] on_half_processed: run once for each job that is newly found half-processed, whatever dies when."""
+import contextlib
 import os
 import signal
 import sys
@@ -80,7 +81,8 @@ def _():
     d.wait_started(id)
     d.kill9()
     for pid in [*d.shims(), *d.job_pids(id)]:
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # the job goes with its monitor
+            os.kill(pid, signal.SIGKILL)
     d.start()
     d.wait_end(id)
     wait_until(lambda: len(told()) == 1 and told()[0].startswith(f"{id}.1 "), f"told: {told()}")
