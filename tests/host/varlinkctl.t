@@ -77,7 +77,7 @@ is "$rc" 0 "call Progress with a number that is no integer"
 is "$(json_get job.progress.percent <<<"$out")" 12.5 "and back it comes"
 
 vctl call "$socket" io.ctxd.Close "{\"id\": $scope, \"cause\": \"done\"}"
-like "$out" "\"reached\".*\[[^0-9]*$job[^0-9]*\]" "call Close tells what it reached" || diag "$out"
+like "$out" "\"reached\".*\[[^0-9]*${job}[^0-9]*\]" "call Close tells what it reached" || diag "$out"
 
 vctl call -E -j --more "$socket" io.ctxd.Events "{\"id\": $job, \"follow\": true}"
 is "$rc" 0 "call --more Events, until the job has ended"
