@@ -490,7 +490,8 @@ def _():
     is_(j.output().count(b"child"), 1, "the child heard one of them")
     tree = descendants([j.hello.pid])
     j.signal(signal.SIGSTOP, SIGNAL_TREE)
-    wait_until(lambda: all(proc_state(p) in "TZX" for p in descendants([j.hello.pid])), "all to stand still")
+    # D: a shell in vfork, whose child was stopped before its exec.
+    wait_until(lambda: all(proc_state(p) in "TDZX" for p in descendants([j.hello.pid])), "all to stand still")
     ok(len(tree) >= 2, f"{tree}")
     j.signal(signal.SIGCONT, SIGNAL_TREE)
     wait_until(lambda: all(proc_state(p) != "T" for p in descendants([j.hello.pid])), "all to go on")

@@ -74,8 +74,14 @@ def _():
     is_(r.code, 0)
     job = d.job(int(r.out))
     is_((job["attempt"], job["state"], job["retried"]), (3, "succeeded", 2))
-    r = d.ctl("run", "--retries", 1, "--backoff", "1ms", "--", "sh", "-c", "echo attempt $CTX_ATTEMPT; exit 4$CTX_ATTEMPT")
-    is_((r.code, r.out), (42, "attempt 1\nattempt 2\n"))
+    # The first attempt lasts until its output was seen: output is shown from where one comes in, and that is the newest attempt.
+    seen = os.path.join(d.dir, "seen")
+    p = d.ctl_bg("run", "--retries", 1, "--backoff", "1ms", "--", "sh", "-c",
+                 f"echo attempt $CTX_ATTEMPT; until [ -e {seen} ]; do sleep 0.02; done; exit 4$CTX_ATTEMPT")
+    is_(p.stdout.readline(), b"attempt 1\n")
+    open(seen, "w", encoding="ascii").close()
+    rest = p.communicate(timeout=60)[0]
+    is_((p.returncode, rest), (42, b"attempt 2\n"))
     r = d.ctl("submit", "--retries", 1, "--backoff", "1ms", "--follow", "--", "sh", "-c", "echo attempt $CTX_ATTEMPT")
     is_(r.code, 0)
     like(r.out + r.err, "attempt 1")
