@@ -58,6 +58,22 @@ engine_resync(struct engine *g)
 	sched_kick(g);
 }
 
+int
+engine_ids_add(struct engine_ids *ids, uint64_t id)
+{
+	if (ids->n == ids->cap) {
+		size_t cap = ids->cap ? ids->cap * 2 : 64;
+		uint64_t *v = reallocarray(ids->v, cap, sizeof(*v));
+
+		if (!v)
+			return err_raise(-ENOMEM, "collect ids");
+		ids->v = v;
+		ids->cap = cap;
+	}
+	ids->v[ids->n++] = id;
+	return 0;
+}
+
 static const struct txn_ops txn_ops = {
 	.before = before_commit, .failed = commit_failed, .settled = settled};
 

@@ -403,6 +403,8 @@ enum { RETAIN_MAX = 64 };
 /* Delete N (at most RETAIN_MAX) records in the open transaction; their files after its commit. */
 int retain_delete(struct engine *g, const struct store_old *v, size_t n);
 void engine_resync(struct engine *g);
+/* Append to IDS. 0 or -ENOMEM. */
+int engine_ids_add(struct engine_ids *ids, uint64_t id);
 /* The job with this id, if WHO may see it: 0, ENGINE_E_REFUSED, or negative errno. RET is the
  * caller's. */
 int engine_fetch(struct engine *g, const struct requester *who, uint64_t id, struct job **ret,

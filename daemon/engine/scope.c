@@ -115,19 +115,7 @@ scope_done(struct engine *g)
 static int
 collect(void *arg, const struct job *j)
 {
-	struct engine_ids *ids = arg;
-
-	if (ids->n == ids->cap) {
-		size_t cap = ids->cap ? ids->cap * 2 : 64;
-		uint64_t *v = reallocarray(ids->v, cap, sizeof(*v));
-
-		if (!v)
-			return -ENOMEM;
-		ids->v = v;
-		ids->cap = cap;
-	}
-	ids->v[ids->n++] = j->id;
-	return 0;
+	return engine_ids_add(arg, j->id);
 }
 
 /* Of another boot: its deadline is kept by the wall clock, the only one that goes through both. */

@@ -34,22 +34,6 @@ struct walk {
 	struct engine_ids todo;     /* contexts whose children are to be visited; owned */
 };
 
-static int
-add_id(struct engine_ids *ids, uint64_t id)
-{
-	if (ids->n == ids->cap) {
-		size_t cap = ids->cap ? ids->cap * 2 : 64;
-		uint64_t *v = reallocarray(ids->v, cap, sizeof(*v));
-
-		if (!v)
-			return err_raise(-ENOMEM, "end what is attached to a context");
-		ids->v = v;
-		ids->cap = cap;
-	}
-	ids->v[ids->n++] = id;
-	return 0;
-}
-
 /* ---- what follows for those below */
 
 /* J took its cause from a context above it: so do those below. */
@@ -155,9 +139,9 @@ visit(struct walk *w, uint64_t id)
 	r = visit_job(w, j, &reached);
 	CRASH_POINT("ctxd.tree.child");
 	if (r == 0 && reached && w->reached)
-		r = add_id(w->reached, id);
+		r = engine_ids_add(w->reached, id);
 	if (r == 0 && reached)
-		r = add_id(&w->todo, id);
+		r = engine_ids_add(&w->todo, id);
 	return r < 0 ? err_pass(r) : 0;
 }
 
@@ -189,7 +173,7 @@ collect_stopping(void *arg, const struct job *j)
 {
 	bool attached = j->parent != 0 && j->inherit & INHERIT_CANCEL;
 
-	return attached && j->state == JOB_STOPPING ? add_id(arg, j->id) : 0;
+	return attached && j->state == JOB_STOPPING ? engine_ids_add(arg, j->id) : 0;
 }
 
 /* Is ID attached to TOP, directly or through others, over or not? */
@@ -218,7 +202,7 @@ static int
 visit_stopping(struct walk *w, uint64_t id)
 {
 	_cleanup_(job_freep) struct job *j = NULL;
-	int r = w->reached ? add_id(w->reached, id) : 0;
+	int r = w->reached ? engine_ids_add(w->reached, id) : 0;
 
 	if (r < 0 || !w->now)
 		return r;

@@ -49,22 +49,6 @@ row_id(uint64_t id)
 	return id > INT64_MAX ? INT64_MAX : (sqlite3_int64)id;
 }
 
-/* Collect the ids that ST, bound but for its LIMIT (parameter LAST), gives. */
-static int
-collect(struct store *s, sqlite3_stmt *st, int last, uint64_t *ids, size_t max, size_t *ret_n)
-{
-	size_t n = 0;
-	int r = 0;
-
-	(void)sqlite3_bind_int64(st, last, max > INT32_MAX ? INT32_MAX : (sqlite3_int64)max);
-	while (n < max && (r = store_db_row(s, st)) > 0)
-		ids[n++] = (uint64_t)sqlite3_column_int64(st, 0);
-	if (r < 0)
-		return r;
-	*ret_n = n;
-	return 0;
-}
-
 int
 store_attached(struct store *s, uint64_t parent, uint64_t after, uint64_t *ids, size_t max,
 	       size_t *ret_n)
@@ -77,7 +61,7 @@ store_attached(struct store *s, uint64_t parent, uint64_t after, uint64_t *ids, 
 		return r;
 	(void)sqlite3_bind_int64(st, 1, row_id(parent));
 	(void)sqlite3_bind_int64(st, 2, row_id(after));
-	return collect(s, st, 3, ids, max, ret_n);
+	return store_db_ids(s, st, 3, ids, max, ret_n);
 }
 
 int
@@ -89,17 +73,7 @@ store_scopes_each(struct store *s, store_job_fn fn, void *arg)
 int
 store_scope_next_deadline(struct store *s, int64_t *ret_boot_ns)
 {
-	_reset_ sqlite3_stmt *st;
-	int r;
-
-	st = store_db_stmt(s, Q_SCOPE_NEXT_DEADLINE, &r);
-	if (!st)
-		return r;
-	r = store_db_row(s, st);
-	if (r <= 0)
-		return r < 0 ? r : STORE_E_NOT_FOUND;
-	*ret_boot_ns = sqlite3_column_int64(st, 0);
-	return 0;
+	return store_db_ask(s, Q_SCOPE_NEXT_DEADLINE, ret_boot_ns);
 }
 
 int
@@ -112,7 +86,7 @@ store_scope_overdue(struct store *s, int64_t now_ns, uint64_t *ids, size_t max, 
 	if (!st)
 		return r;
 	(void)sqlite3_bind_int64(st, 1, now_ns);
-	return collect(s, st, 2, ids, max, ret_n);
+	return store_db_ids(s, st, 2, ids, max, ret_n);
 }
 
 int
@@ -125,5 +99,5 @@ store_bound(struct store *s, uint64_t after, uint64_t *ids, size_t max, size_t *
 	if (!st)
 		return r;
 	(void)sqlite3_bind_int64(st, 1, row_id(after));
-	return collect(s, st, 2, ids, max, ret_n);
+	return store_db_ids(s, st, 2, ids, max, ret_n);
 }

@@ -87,6 +87,37 @@ store_db_row(struct store *s, sqlite3_stmt *st)
 }
 
 int
+store_db_ask(struct store *s, enum store_query q, int64_t *ret)
+{
+	_reset_ sqlite3_stmt *st;
+	int r = 0;
+
+	st = store_db_stmt(s, q, &r);
+	if (!st)
+		return r;
+	r = store_db_row(s, st);
+	if (r <= 0)
+		return r < 0 ? r : STORE_E_NOT_FOUND;
+	*ret = sqlite3_column_int64(st, 0);
+	return 0;
+}
+
+int
+store_db_ids(struct store *s, sqlite3_stmt *st, int last, uint64_t *ids, size_t max, size_t *ret_n)
+{
+	size_t n = 0;
+	int r = 0;
+
+	(void)sqlite3_bind_int64(st, last, max > INT32_MAX ? INT32_MAX : (sqlite3_int64)max);
+	while (n < max && (r = store_db_row(s, st)) > 0)
+		ids[n++] = (uint64_t)sqlite3_column_int64(st, 0);
+	if (r < 0)
+		return r;
+	*ret_n = n;
+	return 0;
+}
+
+int
 store_db_run(struct store *s, sqlite3_stmt *st)
 {
 	int rc = sqlite3_step(st), r = 0;

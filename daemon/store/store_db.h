@@ -113,6 +113,13 @@ sqlite3_stmt *store_db_write_stmt(struct store *s, enum store_query q, int *ret_
 /* Next row: 1 there is one, 0 the end, or negative errno. The caller resets at the end, in each
  * case. */
 int store_db_row(struct store *s, sqlite3_stmt *st);
+/* The one number that statement Q, which has no parameters, gives. 0, STORE_E_NOT_FOUND (no row),
+ * or negative errno. */
+int store_db_ask(struct store *s, enum store_query q, int64_t *ret);
+/* Collect the ids that ST, bound but for its LIMIT (parameter LAST), gives; at most MAX, number in
+ * RET_N. 0 or negative errno. The caller resets. */
+int
+store_db_ids(struct store *s, sqlite3_stmt *st, int last, uint64_t *ids, size_t max, size_t *ret_n);
 /* Run a changing statement to its end and reset it. 0 or negative errno; a failure poisons. */
 int store_db_run(struct store *s, sqlite3_stmt *st);
 /* Errno for SQLite's result code RC; the connection may be NULL. No trace. */

@@ -81,20 +81,13 @@ static int
 find_old(struct store *s, int64_t before_us, uint64_t *ids, size_t max, size_t *ret_n)
 {
 	_reset_ sqlite3_stmt *st;
-	size_t n = 0;
-	int r = 0;
+	int r;
 
 	st = store_db_stmt(s, Q_ENV_OLD, &r);
 	if (!st)
 		return r;
 	(void)sqlite3_bind_int64(st, 1, before_us);
-	(void)sqlite3_bind_int64(st, 2, (sqlite3_int64)max);
-	while (n < max && (r = store_db_row(s, st)) > 0)
-		ids[n++] = (uint64_t)sqlite3_column_int64(st, 0);
-	if (r < 0)
-		return r;
-	*ret_n = n;
-	return 0;
+	return store_db_ids(s, st, 2, ids, max, ret_n);
 }
 
 int

@@ -81,53 +81,26 @@ store_lane_head(struct store *s, const char *class_name, uint32_t uid, uint64_t 
 int
 store_queue_next_deadline(struct store *s, int64_t *ret_us)
 {
-	_reset_ sqlite3_stmt *st;
-	int r;
-
-	st = store_db_stmt(s, Q_QUEUE_NEXT_DEADLINE, &r);
-	if (!st)
-		return r;
-	r = store_db_row(s, st);
-	if (r <= 0)
-		return r < 0 ? r : STORE_E_NOT_FOUND;
-	*ret_us = sqlite3_column_int64(st, 0);
-	return 0;
+	return store_db_ask(s, Q_QUEUE_NEXT_DEADLINE, ret_us);
 }
 
 int
 store_queue_overdue(struct store *s, int64_t now_us, uint64_t *ids, size_t max, size_t *ret_n)
 {
 	_reset_ sqlite3_stmt *st;
-	size_t n = 0;
-	int r = 0;
+	int r;
 
 	st = store_db_stmt(s, Q_QUEUE_OVERDUE, &r);
 	if (!st)
 		return r;
 	(void)sqlite3_bind_int64(st, 1, now_us);
-	(void)sqlite3_bind_int64(st, 2, (sqlite3_int64)max);
-	while (n < max && (r = store_db_row(s, st)) > 0)
-		ids[n++] = (uint64_t)sqlite3_column_int64(st, 0);
-	if (r < 0)
-		return r;
-	*ret_n = n;
-	return 0;
+	return store_db_ids(s, st, 2, ids, max, ret_n);
 }
 
 int
 store_delayed_next(struct store *s, int64_t *ret_us)
 {
-	_reset_ sqlite3_stmt *st;
-	int r;
-
-	st = store_db_stmt(s, Q_DELAYED_NEXT, &r);
-	if (!st)
-		return r;
-	r = store_db_row(s, st);
-	if (r <= 0)
-		return r < 0 ? r : STORE_E_NOT_FOUND;
-	*ret_us = sqlite3_column_int64(st, 0);
-	return 0;
+	return store_db_ask(s, Q_DELAYED_NEXT, ret_us);
 }
 
 int
@@ -135,21 +108,14 @@ store_delayed_due(struct store *s, int64_t now_us, int64_t most_us, uint64_t *id
 		  size_t *ret_n)
 {
 	_reset_ sqlite3_stmt *st;
-	size_t n = 0;
-	int r = 0;
+	int r;
 
 	st = store_db_stmt(s, Q_DELAYED_DUE, &r);
 	if (!st)
 		return r;
 	(void)sqlite3_bind_int64(st, 1, now_us);
 	(void)sqlite3_bind_int64(st, 2, now_us + most_us);
-	(void)sqlite3_bind_int64(st, 3, (sqlite3_int64)max);
-	while (n < max && (r = store_db_row(s, st)) > 0)
-		ids[n++] = (uint64_t)sqlite3_column_int64(st, 0);
-	if (r < 0)
-		return r;
-	*ret_n = n;
-	return 0;
+	return store_db_ids(s, st, 3, ids, max, ret_n);
 }
 
 int
