@@ -60,7 +60,6 @@ PREFIXES = {
     "lib/client": ["ctxd_"],
     "lib/base/clock.c": ["mono_", "wall_", "dur_"],
     "lib/base/err.c": ["ctx_err_"],
-    "daemon/api/dispatch.c": ["call_"],  # the methods of struct call
 }
 
 BANNED = {

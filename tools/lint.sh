@@ -51,12 +51,12 @@ units)
 	if systemd-analyze verify --man=no "$tmp"/*.service "$tmp"/*.socket 2>&1 | grep . >&2; then
 		exit 1
 	fi
-	mkdir -p "$tmp/root/etc"
-	systemd-sysusers --dry-run --root="$tmp/root" "$PWD/systemd/ctxd.sysusers" >/dev/null 2>&1
-	mkdir -p "$tmp/root/run"
-	sed "s|^d /run/ctxd|d $tmp/root/run/ctxd|" systemd/ctxd.tmpfiles >"$tmp/t.conf"
+	mkdir -p "$tmp/tree/etc"
+	systemd-sysusers --dry-run --root="$tmp/tree" "$PWD/systemd/ctxd.sysusers" >/dev/null 2>&1
+	mkdir -p "$tmp/tree/run"
+	sed "s|^d /run/ctxd|d $tmp/tree/run/ctxd|" systemd/ctxd.tmpfiles >"$tmp/t.conf"
 	systemd-tmpfiles --create "$tmp/t.conf"
-	[ -d "$tmp/root/run/ctxd" ]
+	[ -d "$tmp/tree/run/ctxd" ]
 	;;
 *)
 	echo "lint.sh: no such linter: $what" >&2
