@@ -483,7 +483,7 @@ def _():
     jobs = [i for i in ids if e.job(i)["kind"] == "job"]
     wait_until(lambda: all(e.job(i)["pid"] for i in jobs), "all to run")
     is_(len(e.job_dirs()), 180)
-    ok(fds(e.proc.pid) >= before[0] + 180, "a connection for each monitor")
+    wait_until(lambda: fds(e.proc.pid) >= before[0] + 180, "a connection of each monitor")
     history = e.sql("SELECT max(edge) FROM job_history")[0][0]
     e.cancel(top, cause="all of it")
     e.wait_all_ended()
