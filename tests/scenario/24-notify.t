@@ -538,7 +538,7 @@ def _():
     wait_until(lambda: j.output() == b"up\n", "up")
     j.stop()
     j.stopping()
-    wait_until(lambda: exited(j.hello.pid), "the main process to end")
+    wait_until(lambda: not os.path.exists(f"/proc/{j.hello.pid}"), "the monitor to have reaped the main process")
     j.signal(signal.SIGUSR1)
     j.signal(signal.SIGUSR1, SIGNAL_TREE)
     j.signal(signal.SIGKILL)
