@@ -1,6 +1,6 @@
 #!/bin/bash
 # systemd.t - the units in a real systemd: what is installed is booted in a container over a throw-away overlay of this system,
-# and systemd-inside.sh does there what an administrator and two users would. Its TAP is ours. Needs root and systemd-nspawn.
+# and the parts in inside/ do there what an administrator and two users would. Their TAP is ours. Needs root and systemd-nspawn.
 # test-timeout: 240
 here=$(dirname -- "$(readlink -f -- "$0")")
 top=$here/../..
@@ -31,7 +31,7 @@ make -s -C "$top" install DESTDIR="$root" B="${CTX_BUILD:-build}" >"$T/install.l
 # One thing of the host must not be in it: a journal of its own, so that only this boot's lines are read.
 rm -rf "$root/var/log/journal" "$root/var/lib/ctxd" "$root/etc/ctxd/ctxd.conf.d"
 mkdir -p "$root/etc/ctxd/ctxd.conf.d" "$root/ctx-test"
-cp "$here/systemd-inside.sh" "$root/ctx-test/inside"
+cp -r "$here/inside" "$root/ctx-test/inside"
 for user in alice bob; do
 	chroot "$root" useradd -m -s /bin/sh "$user" >/dev/null 2>&1 || die "useradd $user failed"
 done
@@ -41,7 +41,7 @@ Description=The test
 After=basic.target
 [Service]
 Type=oneshot
-ExecStart=/bin/bash /ctx-test/inside
+ExecStart=/bin/bash /ctx-test/inside/run.sh
 StandardOutput=file:/ctx-test/tap
 StandardError=file:/ctx-test/err
 ExecStopPost=/bin/systemctl --no-block poweroff
