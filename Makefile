@@ -13,15 +13,19 @@ CLANG_FORMAT ?= clang-format
 
 SANITIZE ?=
 OPT ?= -O2 -g
-HARDEN := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE -fstack-clash-protection
+# A warning stops the build here; a packager whose compiler knows more of them says WERROR=.
+WERROR ?= -Werror
+# What the caller's CPPFLAGS and CFLAGS say comes last and wins; so does another degree of fortification.
+FORTIFY := $(if $(findstring _FORTIFY_SOURCE,$(CPPFLAGS) $(CFLAGS))$(filter -O0,$(CFLAGS)),,-D_FORTIFY_SOURCE=2)
+HARDEN := -fstack-protector-strong $(FORTIFY) -fPIE -fstack-clash-protection
 ifneq ($(SANITIZE),)
 OPT := -O1 -g -fno-omit-frame-pointer
 HARDEN := -fPIE -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
 endif
-WARN := -Wall -Wextra -Werror -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wcast-qual -Wswitch-enum -Wformat=2
+WARN := -Wall -Wextra $(WERROR) -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wcast-qual -Wswitch-enum -Wformat=2
 override CPPFLAGS += -D_GNU_SOURCE -DCTX_VERSION='"$(VERSION)"' -DCTX_LIBEXECDIR='"$(PREFIX)/libexec/ctxd"' \
 	-DCTX_SYSCONFDIR='"$(SYSCONFDIR)"' -Ilib -Idaemon -I. -I$(B)
-override CFLAGS += -std=gnu11 $(OPT) $(HARDEN) $(WARN) -fvisibility=hidden
+override CFLAGS := -std=gnu11 $(OPT) $(HARDEN) $(WARN) -fvisibility=hidden $(CFLAGS)
 override LDFLAGS += -pie -Wl,-z,relro,-z,now $(if $(SANITIZE),-fsanitize=$(SANITIZE))
 # The spawner is static: nothing but libc, and a monitor (a fork of it) stays small. So is ctxctl: a dynamic start costs
 # users a tenth of each call. A sanitizer cannot be linked statically.
@@ -34,7 +38,7 @@ SQLITE_LIBS := $(shell $(PKGCONFIG) --libs sqlite3 2>/dev/null || echo -lsqlite3
 INIH_LIBS := $(shell $(PKGCONFIG) --libs inih 2>/dev/null || echo -linih)
 override CPPFLAGS += $(JANSSON_CFLAGS)
 
-LAYERS := lib/base lib/trace lib/record lib/varlink lib/client daemon/core daemon/store daemon/exec daemon/engine daemon/api
+LAYERS := lib/base lib/trace lib/record lib/varlink lib/client lib/metrics daemon/core daemon/store daemon/exec daemon/engine daemon/api
 objs = $(patsubst %.c,$(B)/%.o,$(sort $(wildcard $(1)/*.c)))
 lib = $(foreach l,$(1),$(B)/lib$(notdir $(l)).a)
 
@@ -60,8 +64,8 @@ lib: $(SHARED)
 # The notify and socket activation protocols are spoken directly: two variables and a datagram need no library.
 $(B)/ctxd: $(call objs,daemon) $(call lib,api engine exec store core varlink record trace base)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(EV_LIBS) $(SQLITE_LIBS) $(INIH_LIBS) $(JANSSON_LIBS)
-$(B)/ctxctl: $(call objs,cli) $(call lib,client varlink base)
-	$(CC) $(CFLAGS) $(LDFLAGS) $(STATIC) -o $@ $^ $(JANSSON_LIBS)
+$(B)/ctxctl: $(call objs,cli) $(call lib,client metrics varlink base)
+	$(CC) $(CFLAGS) $(LDFLAGS) $(STATIC) -o $@ $^ $(JANSSON_LIBS) -lm
 $(B)/ctx-spawner: $(call objs,spawner) $(call lib,record base)
 	$(CC) $(CFLAGS) $(LDFLAGS) $(STATIC) -o $@ $^
 
@@ -80,7 +84,7 @@ $(B)/%.o: %.c
 # The configuration is of the daemon itself, not of a layer.
 CONFIG_OBJS := $(filter $(B)/daemon/config%.o $(B)/daemon/names.o,$(call objs,daemon))
 # Unit tests see a module through its public header and link whatever layers there are.
-$(B)/tests/unit/%: tests/unit/%.c tests/unit/tap.h $(CONFIG_OBJS) $(call lib,api engine exec store core client varlink record trace base)
+$(B)/tests/unit/%: tests/unit/%.c tests/unit/tap.h $(CONFIG_OBJS) $(call lib,api engine exec store core client metrics varlink record trace base)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) $(LDFLAGS) -MMD -MP -o $@ $< $(filter %.o,$^) $(filter %.a,$^) \
 		$(EV_LIBS) $(SQLITE_LIBS) $(INIH_LIBS) $(JANSSON_LIBS)

@@ -30,6 +30,7 @@ LAYERS = {
     "lib/trace": ["lib/base"],
     "lib/record": ["lib/base"],
     "lib/client": ["lib/base", "lib/varlink"],
+    "lib/metrics": ["lib/base"],
     "spawner": ["lib/base", "lib/record"],
     "daemon/core": ["lib/base", "lib/trace"],
     "daemon/store": ["lib/base", "lib/trace", "daemon/core"],
@@ -38,7 +39,7 @@ LAYERS = {
     "daemon/api": ["lib/base", "lib/trace", "lib/varlink", "daemon/core", "daemon/engine"],
     "daemon": ["lib/base", "lib/trace", "lib/varlink", "lib/record", "daemon/core", "daemon/store", "daemon/exec", "daemon/engine",
                "daemon/api"],
-    "cli": ["lib/base", "lib/client", "lib/varlink"],
+    "cli": ["lib/base", "lib/client", "lib/metrics", "lib/varlink"],
 }
 
 # Single headers that may be seen from further up than their folder.
@@ -50,7 +51,7 @@ ALSO = {
 OUTSIDE = {
     "sqlite3.h": ["daemon/store"],
     "ev.h": ["daemon/exec", "daemon/engine", "daemon/api", "daemon"],
-    "jansson.h": ["lib/varlink", "lib/client", "daemon/api", "cli"],
+    "jansson.h": ["lib/varlink", "lib/client", "lib/metrics", "daemon/api", "cli"],
     "ini.h": ["daemon"],
     "systemd/": ["daemon/api", "daemon"],
 }

@@ -70,6 +70,7 @@ static const struct varlink_arg submit_spec[] = {
 	HAS(args_submit, "watchdog_usec", INT, watchdog_usec, has_watchdog),
 	HAS(args_submit, "retries", INT, retries, has_retries),
 	HAS(args_submit, "backoff_usec", INT, backoff_usec, has_backoff),
+	OPT(args_submit, "user", STRING, user),
 };
 static const struct varlink_arg scope_spec[] = {
 	OPT(args_scope, "name", STRING, name),
@@ -180,6 +181,7 @@ static const struct method methods[] = {
 	{"io.ctxd.Logs", m_logs_logs, SPEC(logs_spec, args_logs), RIGHT_ANYONE},
 	{"io.ctxd.Extend", m_control_extend, SPEC(extend_spec, args_extend), RIGHT_ANYONE},
 	{"io.ctxd.Stats", m_query_stats, NONE, RIGHT_ANYONE},
+	{"io.ctxd.Metrics", m_metrics_metrics, NONE, RIGHT_ANYONE},
 	{"io.ctxd.Config", m_query_config, NONE, RIGHT_ANYONE},
 	{"io.ctxd.Reload", m_control_reload, NONE, RIGHT_ADMIN},
 	{"io.ctxd.Backup", m_backup_backup, NONE, RIGHT_ADMIN},

@@ -54,7 +54,7 @@ struct args_submit {
 	struct args_context context;
 	struct strv argv, env;
 	const char *name, *class_name, *cwd, *deadline_at, *stop_signal, *key, *if_exists,
-		*warn_signal;
+		*warn_signal, *user;
 	int64_t retries, backoff_usec;
 	bool has_retries, has_backoff;
 	int64_t umask, timeout_usec, grace_usec, priority, stdin_spool, warn_usec, watchdog_usec;
@@ -132,6 +132,7 @@ int m_scope_close(struct call *c, void *args);
 int m_spool_spool(struct call *c, void *args);
 int m_query_get(struct call *c, void *args);
 int m_query_stats(struct call *c, void *args);
+int m_metrics_metrics(struct call *c, void *args);
 int m_query_config(struct call *c, void *args);
 int m_list_jobs(struct call *c, void *args);
 int m_list_summaries(struct call *c, void *args);

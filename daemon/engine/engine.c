@@ -20,6 +20,10 @@ before_commit(void *arg)
 {
 	struct engine *g = arg;
 
+	if (store_n_broken(g->store) != g->n_broken) { /* these do not count any more */
+		g->n_broken = store_n_broken(g->store);
+		engine_resync(g);
+	}
 	sched_run(g);
 	if (spool_before_commit(g) < 0) /* what is committed must have its input */
 		txn_spoil(g->txn);
@@ -74,8 +78,21 @@ engine_ids_add(struct engine_ids *ids, uint64_t id)
 	return 0;
 }
 
-static const struct txn_ops txn_ops = {
-	.before = before_commit, .failed = commit_failed, .settled = settled};
+static void
+committed(void *arg, int64_t ns, int r)
+{
+	struct engine *g = arg;
+
+	if (r < 0)
+		g->metrics.commits_failed++;
+	else
+		metrics_hist_add(&g->metrics.commit, &metrics_bounds_commit, ns / NSEC_PER_USEC);
+}
+
+static const struct txn_ops txn_ops = {.before = before_commit,
+				       .failed = commit_failed,
+				       .committed = committed,
+				       .settled = settled};
 
 static uint64_t
 last_seq(void *arg)
@@ -176,6 +193,7 @@ engine_free(struct engine *g)
 	watch_done(g);
 	bound_done(g);
 	lanes_done(&g->lanes);
+	metrics_done(&g->metrics);
 	g->output = output_free(g->output);
 	g->store = store_close(g->store);
 	g->policy = policy_free(g->policy);

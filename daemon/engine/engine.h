@@ -22,6 +22,7 @@ struct ctx_err;
 struct engine;
 struct ev_loop;
 struct exec_options;
+struct metrics;
 struct policy;
 
 enum { ENGINE_E_REFUSED = 1 };
@@ -186,9 +187,19 @@ struct engine_stats {
 	struct engine_space state, output, run;
 	int64_t clock_step_us; /* how far the wall clock was set since the start */
 	bool spawner_up, cgroup, storage_ok;
+	uint64_t broken_rows; /* of jobs, found malformed since the start */
 	uint64_t monitors; /* linked */
 };
 int engine_stats(struct engine *g, struct engine_stats *ret);
+/* What was counted since the start, with an entry for each class that there is; valid until the loop
+ * goes on. */
+const struct metrics *engine_metrics(struct engine *g);
+/* How many jobs of a class are waiting (for a slot or anything else) and running now. */
+void engine_class_load(const struct engine *g, const char *class_name, uint64_t *ret_queued,
+		       uint64_t *ret_running);
+/* When the job was submitted that has been in the queue longest; 0: the queue is empty. 0 or
+ * negative errno. */
+int engine_oldest_queued(struct engine *g, int64_t *ret_us);
 
 /* Told once, after the commit that ended the job. Remove before freeing; a told watch is out of the
  * list already. */

@@ -21,6 +21,7 @@
  *   spool.c      standard input of jobs; sweep.c removes what of it nobody needs
  *   submit.c     accepting a job; submit_check.c says which are not
  *   prune.c      removing what is over, because somebody asks; retain.c: by itself
+ *   metrics.c    what is counted, together with what is now
  *   control.c query.c watch.c notice.c refusal.c   what their names say
  *
  * Rules: the database is the truth. Counts in memory follow it and are rebuilt from it when a
@@ -36,6 +37,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "core/job.h"
+#include "core/metrics.h"
 #include "core/policy.h"
 #include "engine/engine.h"
 #include "exec/exec.h"
@@ -144,6 +146,7 @@ struct engine {
 	bool sched_kick;
 	ev_timer sched_again; /* after a failure */
 	bool sched_held;
+	size_t n_broken; /* rows known to be malformed when the counts were last read */
 	size_t unseen; /* jobs in `live` with that mark: nothing is started before their verdicts */
 	ev_periodic overdue; /* earliest absolute deadline in the queue */
 	ev_timer delayed;    /* earliest moment for which a queued job waits */
@@ -156,6 +159,7 @@ struct engine {
 	bool changed;          /* CHANGED_FX is out: it tells the listeners after this commit */
 	struct effect changed_fx;
 	struct spools spools;
+	struct metrics metrics;
 };
 
 /* ---- lanes.c */
@@ -195,6 +199,9 @@ int lifecycle_save(struct engine *g, struct job *j);
 int lifecycle_due(struct engine *g, struct job *j);
 /* A row of history for J without a change of state. */
 int lifecycle_note(struct engine *g, const struct job *j, const struct why *why);
+/* After the commit: the line of the log that J, as it is now, is WHAT (a literal). Without memory
+ * for it there is none. */
+void lifecycle_log(struct engine *g, const struct job *j, const char *what);
 /* After the commit that ended J: tell watchers, log. Called from effects. */
 void lifecycle_ended(struct engine *g, const struct job *j);
 
@@ -324,8 +331,8 @@ bool retry_possible(const struct job *j);
 int retry_asked(struct engine *g, const struct requester *who, struct job *j, const char *field,
 		struct refusal *r);
 /* J has just ended, in the open transaction: back to the queue if it, or its class, wants that. 0
- * or negative errno; its state tells. */
-int retry_itself(struct engine *g, struct job *j);
+ * or negative errno; its state tells. Then *RET_ENDED, the caller's, is J as it ended. */
+int retry_itself(struct engine *g, struct job *j, struct job **ret_ended);
 
 /* ---- hook.c */
 /* In the transaction in which J ended: run on_half_processed if that is what it is. 0 or negative

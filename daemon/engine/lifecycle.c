@@ -2,11 +2,18 @@
  * row and one row of history in the open transaction, and keeps the counts of queued and running
  * jobs. What follows from a change (spawn, signal, answer) is the caller's, as an effect. */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "base/err.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "engine/impl.h"
+
+struct log_fx {
+	struct effect fx;
+	struct job *job;  /* owned */
+	const char *what; /* a literal */
+};
 
 static bool
 takes_slot(enum job_state s)
@@ -140,10 +147,37 @@ lifecycle_note(struct engine *g, const struct job *j, const struct why *why)
 	return r < 0 ? err_pass(r) : err_fold(r);
 }
 
+static void
+log_run(struct effect *fx, int result)
+{
+	struct log_fx *f = container_of(fx, struct log_fx, fx);
+
+	if (result == 0)
+		engine_log_edge(f->job, f->what);
+	(void)job_free(f->job);
+	free(f);
+}
+
+void
+lifecycle_log(struct engine *g, const struct job *j, const char *what)
+{
+	struct log_fx *f = calloc(1, sizeof(*f));
+
+	if (f)
+		*f = (struct log_fx){.fx.run = log_run, .job = job_copy(j), .what = what};
+	if (!f || !f->job) {
+		free(f);
+		return;
+	}
+	txn_defer(g->txn, &f->fx);
+}
+
 void
 lifecycle_ended(struct engine *g, const struct job *j)
 {
 	engine_log_edge(j, job_state_name(j->state));
+	if (j->kind == JOB_KIND_JOB)
+		metrics_ended(&g->metrics, j);
 	if (j->state == JOB_SUCCEEDED && j->has_stdin) /* others may be retried */
 		spool_remove(g, j->id);
 	watch_tell(g, j);

@@ -28,8 +28,9 @@ struct stop_fx {
 struct finish_fx {
 	struct effect fx;
 	struct engine *g;
-	struct job *job;  /* owned */
-	uint32_t attempt; /* that ended: JOB may be at the next one by now */
+	struct job *job;   /* owned */
+	struct job *ended; /* owned; JOB as it ended, when it is at its next attempt by now; or NULL */
+	uint32_t attempt;  /* that ended */
 	bool was_live;
 };
 
@@ -340,17 +341,24 @@ finish_run(struct effect *fx, int result)
 			lifecycle_ended(g, f->job);
 			spare_output(g, f->job);
 		} else {
+			if (f->ended)
+				engine_log_edge(f->ended, job_state_name(f->ended->state));
 			engine_log_edge(f->job, "queued again");
-			if (f->job->attempt != f->attempt)
+			if (f->job->attempt != f->attempt) {
+				metrics_retried(&g->metrics, f->job);
 				watch_again(g, f->job->id);
+			}
 		}
 	}
 	(void)job_free(f->job);
+	(void)job_free(f->ended);
 	free(f);
 }
 
-int
-live_finish_one(struct engine *g, struct job *j, enum job_state to, const struct why *why)
+/* *RET: what is done after the commit, until then. */
+static int
+finish(struct engine *g, struct job *j, enum job_state to, const struct why *why,
+       struct finish_fx **ret)
 {
 	struct finish_fx *f = calloc(1, sizeof(*f));
 	struct live *l = live_find(g, j->id);
@@ -381,27 +389,59 @@ live_finish_one(struct engine *g, struct job *j, enum job_state to, const struct
 		txn_defer_lazy(g->txn, &f->fx);
 	else
 		txn_defer(g->txn, &f->fx);
+	*ret = f;
 	return 0;
+}
+
+int
+live_finish_one(struct engine *g, struct job *j, enum job_state to, const struct why *why)
+{
+	struct finish_fx *f;
+
+	return finish(g, j, to, why, &f);
 }
 
 int
 live_finish(struct engine *g, struct job *j, enum job_state to, const struct why *why)
 {
 	bool itself = j->state == JOB_RUNNING; /* nobody stopped it */
-	int r = live_finish_one(g, j, to, why);
+	struct finish_fx *f;
+	int r = finish(g, j, to, why, &f);
 
 	if (r < 0)
 		return err_pass(r); /* J is gone */
 	if (job_state_ended(to)) {
 		r = tree_done(g, j, why->by_uid, false, NULL);
 		if (r == 0 && itself)
-			r = retry_itself(g, j);
+			r = retry_itself(g, j, &f->ended);
 		if (r == 0)
 			r = hook_run(g, j);
 		if (r < 0) /* all of it, or nothing */
 			txn_spoil(g->txn);
 	}
 	return r < 0 ? err_pass(r) : 0;
+}
+
+static void
+take_cgroup(struct job *j, const struct result *res)
+{
+	j->has_memory_peak = res->flags & RESULT_HAS_MEMORY_PEAK;
+	j->memory_peak_bytes = j->has_memory_peak ? res->memory_peak_bytes : 0;
+	j->has_io = res->flags & RESULT_HAS_IO;
+	j->io_read_bytes = j->has_io ? res->io_read_bytes : 0;
+	j->io_write_bytes = j->has_io ? res->io_write_bytes : 0;
+	j->unenforced = res->unenforced;
+}
+
+static void
+take_stop(struct job *j, const struct result *res)
+{
+	j->stop.term_us = res->flags & RESULT_TERM_SENT ? res->term_us : 0;
+	j->stop.kill_us = res->flags & RESULT_KILL_SENT ? res->kill_us : 0;
+	j->stop.main_ended_us = res->main_ended_us;
+	j->stop.has_counts = res->flags & RESULT_HAS_COUNTS;
+	j->stop.term_processes = j->stop.has_counts ? res->term_processes : 0;
+	j->stop.kill_processes = j->stop.has_counts ? res->kill_processes : 0;
 }
 
 /* What the monitor measured and what the job said last, without any judgement. */
@@ -429,6 +469,8 @@ take_facts(const struct live *l, struct job *j, const struct result *res, enum k
 	j->user_us = res->user_us;
 	j->system_us = res->system_us;
 	j->max_rss_bytes = res->max_rss_bytes;
+	take_cgroup(j, res);
+	take_stop(j, res);
 	if (res->flags & RESULT_SELF_EXTENDED && res->deadline_ns > j->deadline_boot_ns)
 		deadline_extend(j, res->deadline_ns, wall_now(), mono_now());
 	return progress_merge(l, j);

@@ -309,6 +309,7 @@ start_run(struct effect *fx, int result)
 	r = start_now(g, f->job, &f->env, &what);
 	if (r == 0) {
 		CRASH_POINT("ctxd.spawn.sent");
+		metrics_started(&g->metrics, f->job);
 		engine_log_edge(f->job, "running");
 	} else {
 		char text[160];

@@ -96,16 +96,27 @@ wait_busy(struct txn *t)
 	return 0;
 }
 
+static int
+write_out(struct txn *t)
+{
+	struct mono before = mono_now();
+	int r;
+
+	CRASH_COMMIT_STAGE(CRASH_COMMIT_NEXT);
+	r = store_commit(t->store);
+	if (t->ops->committed && r != -EBUSY)
+		t->ops->committed(t->arg, mono_diff(mono_now(), before).ns, r);
+	return r;
+}
+
 static void
 commit(struct txn *t)
 {
 	int r = store_poisoned(t->store) || t->spoiled ? -ECANCELED : 0;
 	bool wrote = store_in_txn(t->store);
 
-	if (!r && store_in_txn(t->store)) {
-		CRASH_COMMIT_STAGE(CRASH_COMMIT_NEXT);
-		r = store_commit(t->store);
-	}
+	if (!r && wrote)
+		r = write_out(t);
 	if (r == -EBUSY && wait_busy(t) == 0)
 		return;
 	t->busy = t->lazy = t->urgent = false;

@@ -25,6 +25,8 @@ struct txn_ops {
 	void (*before)(void *arg);  /* ahead of each commit: the last writes of the iteration */
 	void (*failed)(void *arg);  /* a commit failed and was rolled back; the effects are told
 				       after this */
+	/* May be NULL: a commit took NS (mono), and went well (R 0) or not (negative errno). */
+	void (*committed)(void *arg, int64_t ns, int r);
 	void (*settled)(void *arg); /* something was committed or told, and nothing is left to do */
 };
 int txn_new(struct ev_loop *loop, struct store *s, const struct txn_ops *ops, void *arg,

@@ -126,6 +126,12 @@ int store_events(struct store *s, const struct store_event_filter *f, store_even
 		 uint64_t *ret_next);
 int store_events_last(struct store *s, uint64_t *ret); /* newest edge ever, 0: none */
 
+/* Rows that were read and found malformed since the database was opened: how many, and whether that
+ * of ID is one. They are left out wherever several rows are asked for, but not by id, which gives
+ * -EUCLEAN; and nothing is ever written to them. */
+size_t store_n_broken(const struct store *s);
+bool store_broken(const struct store *s, uint64_t id);
+
 /* Rows running or stopping, by id. */
 int store_live_each(struct store *s, store_job_fn fn, void *arg);
 
@@ -140,6 +146,8 @@ typedef int (*store_lane_fn)(void *arg, const struct store_lane *lane);
 int store_lanes_each(struct store *s, store_lane_fn fn, void *arg);
 int store_lane_head(struct store *s, const char *class_name, uint32_t uid, uint64_t *ret_id,
 		    int32_t *ret_priority);
+/* When the first of the queued was submitted; STORE_E_NOT_FOUND. */
+int store_queue_oldest(struct store *s, int64_t *ret_us);
 /* Earliest deadline (wall) among the queued, whose rows hold the latest moment at which they may
  * end: as asked or as inherited; 0 where there is none. STORE_E_NOT_FOUND. */
 int store_queue_next_deadline(struct store *s, int64_t *ret_us);

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/map.h"
 #include "store/store.h"
 
 #define STORE_FILE "ctxd.db"
@@ -52,6 +53,7 @@ enum store_query {
 	/* store_queue.c */
 	Q_LANES,
 	Q_LANE_HEAD,
+	Q_QUEUE_OLDEST,
 	Q_QUEUE_NEXT_DEADLINE,
 	Q_QUEUE_OVERDUE,
 	Q_DELAYED,
@@ -98,6 +100,7 @@ struct store {
 	bool txn;        /* between store_begin and the end of the transaction */
 	bool poisoned;   /* SQLite or an error took the transaction away */
 	bool backing_up; /* store_backup.c has a snapshot, or a copy */
+	struct map broken; /* store_broken.c: rows that were found malformed, by id */
 };
 
 /* Prepare all but the lazy statements. 0 or negative errno. */
@@ -153,11 +156,19 @@ struct store_row {
 	struct job job;   /* borrows from the statement */
 	uint32_t *groups; /* owned: job.groups */
 	size_t groups_cap;
+	const char *malformed; /* static: which part of the row is; NULL: none */
 };
+/* 0, -EUCLEAN (the row is malformed, and remembered as that), or another negative errno. */
 int store_row_decode(struct store *s, sqlite3_stmt *st, struct store_row *row);
 void store_row_done(struct store_row *row);
-/* FN for each row of Q, which has no parameters. */
+/* FN for each row of Q, which has no parameters. Malformed ones are left out. */
 int store_rows_each(struct store *s, enum store_query q, store_job_fn fn, void *arg);
+
+/* store_broken.c. INIT is for a new connection, before statements are prepared: they may say
+ * `is_broken(id)`. ADD says so in the log, once a row; WHAT is static. */
+int store_broken_init(struct store *s);
+void store_broken_done(struct store *s);
+void store_broken_add(struct store *s, uint64_t id, const char *what);
 
 /* store_env.c: the environment goes with its job. */
 int store_env_insert(struct store *s, uint64_t id, const struct strv *env);

@@ -5,23 +5,32 @@
 
 const char *const store_queue_sql[Q_N] = {
 	[Q_LANES] = "SELECT class, uid, count(*) FROM job INDEXED BY job_queue WHERE state = 1 AND "
-		    "not_before = 0"
+		    "not_before = 0 AND NOT is_broken(id)"
 		    " GROUP BY class, uid",
 	[Q_LANE_HEAD] = "SELECT id, priority FROM job INDEXED BY job_queue"
-			" WHERE state = 1 AND not_before = 0 AND class = ? AND uid = ? ORDER BY "
-			"priority DESC, id LIMIT 1",
+			" WHERE state = 1 AND not_before = 0 AND class = ? AND uid = ?"
+			" AND NOT is_broken(id) ORDER BY priority DESC, id LIMIT 1",
+	/* In order of id, which is that of submission; past those that run and scopes that are
+	   open. */
+	[Q_QUEUE_OLDEST] =
+		"SELECT submitted FROM job INDEXED BY job_unfinished WHERE state <= 4 AND "
+		"state = 1 ORDER BY id LIMIT 1",
 	/* The deadline of a queued row is the moment after which it is not worth starting. */
 	[Q_QUEUE_NEXT_DEADLINE] = "SELECT deadline FROM job INDEXED BY job_absolute"
-				  " WHERE state = 1 AND deadline > 0 ORDER BY deadline LIMIT 1",
+				  " WHERE state = 1 AND deadline > 0 AND NOT is_broken(id)"
+				  " ORDER BY deadline LIMIT 1",
 	[Q_QUEUE_OVERDUE] = "SELECT id FROM job INDEXED BY job_absolute"
 			    " WHERE state = 1 AND deadline > 0 AND deadline <= ?"
+			    " AND NOT is_broken(id)"
 			    " ORDER BY deadline LIMIT ?",
 	[Q_DELAYED] = "SELECT '', uid, count(*) FROM job INDEXED BY job_delayed"
-		      " WHERE state = 1 AND not_before > 0 GROUP BY uid",
+		      " WHERE state = 1 AND not_before > 0 AND NOT is_broken(id) GROUP BY uid",
 	[Q_DELAYED_NEXT] = "SELECT not_before FROM job INDEXED BY job_delayed"
-			   " WHERE state = 1 AND not_before > 0 ORDER BY not_before LIMIT 1",
+			   " WHERE state = 1 AND not_before > 0 AND NOT is_broken(id)"
+			   " ORDER BY not_before LIMIT 1",
 	[Q_DELAYED_DUE] = "SELECT id FROM job INDEXED BY job_delayed WHERE state = 1"
-			  " AND not_before > 0 AND (not_before <= ?1 OR not_before > ?2) LIMIT ?3",
+			  " AND not_before > 0 AND (not_before <= ?1 OR not_before > ?2)"
+			  " AND NOT is_broken(id) LIMIT ?3",
 	[Q_COUNTS] = "SELECT state, n FROM state_count",
 };
 
@@ -76,6 +85,12 @@ store_lane_head(struct store *s, const char *class_name, uint32_t uid, uint64_t 
 	*ret_id = (uint64_t)sqlite3_column_int64(st, 0);
 	*ret_priority = sqlite3_column_int(st, 1);
 	return 0;
+}
+
+int
+store_queue_oldest(struct store *s, int64_t *ret_us)
+{
+	return store_db_ask(s, Q_QUEUE_OLDEST, ret_us);
 }
 
 int

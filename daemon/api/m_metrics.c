@@ -1,0 +1,75 @@
+/* m_metrics.c - Metrics: what is counted, for who watches over time. */
+#include "api/conn.h"
+#include "api/methods.h"
+#include "base/clock.h"
+#include "base/jw.h"
+#include "core/metrics.h"
+
+static void
+put_hist(struct jw *j, const char *key, const struct metrics_bounds *b,
+	 const struct metrics_hist *h)
+{
+	jw_obj_open(j, key);
+	jw_arr_open(j, "bounds_usec");
+	for (size_t i = 0; i < b->n; i++)
+		jw_int(j, NULL, b->us[i]);
+	jw_arr_close(j);
+	jw_arr_open(j, "counts");
+	for (size_t i = 0; i <= b->n; i++)
+		jw_int(j, NULL, (int64_t)h->n[i]);
+	jw_arr_close(j);
+	jw_int(j, "sum_usec", (int64_t)h->sum_us);
+	jw_obj_close(j);
+}
+
+static void
+put_class(struct jw *j, const struct engine *g, const struct metrics_class *m)
+{
+	uint64_t queued, running;
+
+	engine_class_load(g, m->name, &queued, &running);
+	jw_obj_open(j, NULL);
+	jw_str(j, "class", m->name);
+	jw_int(j, "queued", (int64_t)queued);
+	jw_int(j, "running", (int64_t)running);
+	jw_int(j, "started", (int64_t)m->started);
+	jw_int(j, "retried", (int64_t)m->retried);
+	jw_obj_open(j, "ended");
+	for (unsigned s = JOB_SUCCEEDED; s <= JOB_INTERRUPTED; s++)
+		jw_int(j, job_state_name((enum job_state)s), (int64_t)m->ended[s]);
+	jw_obj_close(j);
+	put_hist(j, "start_delay", &metrics_bounds_job, &m->delay);
+	put_hist(j, "run_time", &metrics_bounds_job, &m->run);
+	jw_obj_close(j);
+}
+
+int
+m_metrics_metrics(struct call *c, void *args)
+{
+	const struct metrics *m = engine_metrics(c->engine);
+	struct engine_stats s = {0};
+	int64_t oldest = 0;
+	char at[CLOCK_TEXT];
+	struct jw j;
+	int r = engine_oldest_queued(c->engine, &oldest);
+
+	(void)args;
+	if (r == 0)
+		r = engine_stats(c->engine, &s);
+	if (r != 0)
+		return r;
+	varlink_reply_open(&j, &c->conn->out);
+	jw_str(&j, "started_at", wall_format(wall_usec(s.started_us), at, sizeof(at)));
+	jw_arr_open(&j, "classes");
+	for (const struct metrics_class *k = m->classes; k; k = k->next)
+		put_class(&j, c->engine, k);
+	jw_arr_close(&j);
+	if (oldest > 0)
+		jw_int(&j, "oldest_queued_usec", wall_to_usec(wall_now()) - oldest);
+	else
+		jw_null(&j, "oldest_queued_usec");
+	put_hist(&j, "commit", &metrics_bounds_commit, &m->commit);
+	jw_int(&j, "commits_failed", (int64_t)m->commits_failed);
+	varlink_reply_close(&j, false);
+	return 0;
+}

@@ -1,0 +1,44 @@
+/* metrics.c - what was counted, and how much there is to do now, for who watches from outside. */
+#include <string.h>
+
+#include "engine/impl.h"
+
+const struct metrics *
+engine_metrics(struct engine *g)
+{
+	(void)metrics_class(&g->metrics, "default");
+	for (const struct policy_class *c = g->policy->classes; c; c = c->next)
+		(void)metrics_class(&g->metrics, c->name);
+	list_for_each (it, &g->lanes.lanes)
+		(void)metrics_class(&g->metrics, list_entry(it, struct lane, link)->class_name);
+	return &g->metrics;
+}
+
+void
+engine_class_load(const struct engine *g, const char *class_name, uint64_t *ret_queued,
+		  uint64_t *ret_running)
+{
+	*ret_queued = *ret_running = 0;
+	list_for_each (it, &g->lanes.lanes) {
+		const struct lane *lane = list_entry(it, struct lane, link);
+
+		if (strcmp(lane->class_name, class_name) == 0)
+			*ret_queued += lane->queued;
+	}
+	list_for_each (it, &g->lanes.classes) {
+		const struct share *s = list_entry(it, struct share, link);
+
+		if (strcmp(s->class_name, class_name) == 0)
+			*ret_running += s->running;
+	}
+}
+
+int
+engine_oldest_queued(struct engine *g, int64_t *ret_us)
+{
+	int r = store_queue_oldest(g->store, ret_us);
+
+	if (r == STORE_E_NOT_FOUND)
+		*ret_us = 0;
+	return r < 0 ? r : 0;
+}
