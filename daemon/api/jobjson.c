@@ -279,6 +279,47 @@ put_usage(struct jw *j, const struct job *job)
 	jw_int(j, "user_usec", (int64_t)job->user_us);
 	jw_int(j, "system_usec", (int64_t)job->system_us);
 	jw_int(j, "max_rss_bytes", (int64_t)job->max_rss_bytes);
+	put_int_or_null(j, "memory_peak_bytes", job->has_memory_peak,
+			(int64_t)job->memory_peak_bytes);
+	put_int_or_null(j, "io_read_bytes", job->has_io, (int64_t)job->io_read_bytes);
+	put_int_or_null(j, "io_write_bytes", job->has_io, (int64_t)job->io_write_bytes);
+	jw_obj_close(j);
+}
+
+static void
+put_unenforced(struct jw *j, const struct job *job)
+{
+	jw_arr_open(j, "limits_unenforced");
+	for (uint32_t rest = job->unenforced; rest; rest &= rest - 1) {
+		const char *name = job_limit_name(rest & -rest);
+
+		if (name)
+			jw_str(j, NULL, name);
+	}
+	jw_arr_close(j);
+}
+
+static void
+put_stop(struct jw *j, const struct job *job)
+{
+	const struct job_stop *s = &job->stop;
+
+	put_unenforced(j, job);
+	if (!job_was_stopped(job)) {
+		jw_null(j, "stop");
+		return;
+	}
+	jw_obj_open(j, "stop");
+	jobjson_time(j, "asked_at", s->asked_us);
+	put_int_or_null(j, "by_uid", s->has_uid, s->uid);
+	put_int_or_null(j, "by_pid", s->pid != 0, s->pid);
+	put_int_or_null(j, "by_parent", s->parent != 0, (int64_t)s->parent);
+	jobjson_time(j, "term_at", s->term_us);
+	put_int_or_null(j, "term_processes", s->has_counts && s->term_us, s->term_processes);
+	jobjson_time(j, "kill_at", s->kill_us);
+	put_int_or_null(j, "kill_processes", s->has_counts && s->kill_us, s->kill_processes);
+	jobjson_time(j, "main_ended_at", s->main_ended_us);
+	jobjson_time(j, "empty_at", s->main_ended_us ? job->ended_us : 0);
 	jw_obj_close(j);
 }
 
@@ -316,6 +357,7 @@ jobjson_job(struct jw *j, const char *key, const struct job *job)
 	jw_int(j, "uid", job->uid);
 	jw_int(j, "gid", job->gid);
 	jw_str(j, "user", job->user);
+	jw_int(j, "submitted_by", job->submitted_by);
 	put_strv(j, "argv", &job->argv);
 	jw_str(j, "cwd", job->cwd ? job->cwd : "/");
 	jw_int(j, "umask", job->umask);
@@ -336,6 +378,7 @@ jobjson_job(struct jw *j, const char *key, const struct job *job)
 	else
 		jw_null(j, "stderr");
 	put_usage(j, job);
+	put_stop(j, job);
 	jw_bool(j, "half_processed", job_half_processed(job));
 	put_resolution(j, job);
 	jw_obj_close(j);

@@ -190,6 +190,25 @@ job_known_by_name(enum known_by k)
 	return name_of(knowers, ARRAY_SIZE(knowers), (unsigned)k);
 }
 
+const char *
+job_limit_name(uint32_t l)
+{
+	switch (l) {
+#define LIMIT(id, name, number)                                                                    \
+	case number:                                                                               \
+		return name;
+#include "core/names.def"
+	default:
+		return NULL;
+	}
+}
+
+bool
+job_was_stopped(const struct job *j)
+{
+	return j->stop.asked_us || j->stop.term_us || j->stop.kill_us;
+}
+
 /* While a job is being stopped its cause tells; as in Go, the error is there from the moment of
  * cancelling. */
 static const char *

@@ -30,7 +30,23 @@ enum known_by {
 #define KNOWN_BY(id, name, number) KNOWN_BY_##id = (number),
 #include "core/names.def"
 };
+enum job_limit { /* bits */
+#define LIMIT(id, name, number) JOB_LIMIT_##id = (number),
+#include "core/names.def"
+};
 enum { INHERIT_VALUES = 1, INHERIT_TRACE = 2, INHERIT_DEADLINE = 4, INHERIT_CANCEL = 8 };
+
+/* How the attempt was stopped. Wall microseconds, 0: did not happen. All zero: nobody stopped it. */
+struct job_stop {
+	int64_t asked_us; /* by a person, a client that went, a context above, a deadline */
+	bool has_uid;
+	uint32_t uid;    /* who asked */
+	uint32_t pid;    /* their client; 0: not known */
+	uint64_t parent; /* the context whose end or cancellation it follows; 0: none */
+	int64_t term_us, kill_us, main_ended_us;
+	bool has_counts;
+	uint32_t term_processes, kill_processes; /* alive when the signal went out */
+};
 
 /* Times: wall microseconds since the epoch, 0 = unset. Strings: owned by the job unless it was
  * handed out as borrowed (store_list); NULL = unset. */
@@ -46,6 +62,7 @@ struct job {
 	uint32_t *groups; /* owned */
 	size_t n_groups;
 	char *user, *home, *shell;
+	uint32_t submitted_by; /* uid that asked: another's than UID if an administrator did */
 
 	/* What. */
 	struct strv argv;
@@ -95,6 +112,8 @@ struct job {
 	uint32_t pid;      /* main process; 0 unknown */
 	uint32_t cancel_attempt; /* a cancel is committed for this attempt; 0: none */
 	bool cancel_now;
+	struct job_stop stop;
+	uint32_t unenforced; /* JOB_LIMIT_*: its class asks for them, and they could not be had */
 
 	int64_t submitted_us, started_us, ended_us;
 
@@ -125,6 +144,8 @@ struct job {
 	uint64_t out_bytes, out_dropped; /* of the last attempt; live ones are asked of the file */
 	bool has_usage;
 	uint64_t user_us, system_us, max_rss_bytes;
+	bool has_memory_peak, has_io; /* of its cgroup, where it had one */
+	uint64_t memory_peak_bytes, io_read_bytes, io_write_bytes;
 
 	/* Resolution of an interrupted job by a person; NULL: none. */
 	char *resolution_as, *resolution_note;
@@ -153,6 +174,9 @@ bool job_state_allowed(enum job_state from, enum job_state to);
 const char *job_cause_name(enum cause_code c); /* NULL for NONE */
 const char *job_rule_name(enum deadline_rule r);
 const char *job_known_by_name(enum known_by k); /* NULL for NONE */
+/* The configuration key that the one bit L stands for; NULL: none. */
+const char *job_limit_name(uint32_t l);
+bool job_was_stopped(const struct job *j); /* J->stop tells something */
 /* "context canceled", "context deadline exceeded", or NULL: as Go's ctx.Err(). */
 const char *job_err(const struct job *j);
 /* A key that its client made for one call: shown to nobody. */

@@ -112,6 +112,10 @@ reset(struct job *j)
 	j->known_by = KNOWN_BY_NONE;
 	j->out_bytes = j->out_dropped = j->err_bytes = j->err_dropped = 0;
 	j->user_us = j->system_us = j->max_rss_bytes = 0;
+	j->has_memory_peak = j->has_io = false;
+	j->memory_peak_bytes = j->io_read_bytes = j->io_write_bytes = 0;
+	j->stop = (struct job_stop){0};
+	j->unenforced = 0;
 	j->resolution_by = 0;
 	j->resolution_at_us = 0;
 	if (job_set(&j->progress_text, NULL) < 0 || job_set(&j->cause, NULL) < 0 ||
@@ -157,7 +161,7 @@ retry_asked(struct engine *g, const struct requester *who, struct job *j, const 
 	j->retried = 0;
 	e = queue_again(g, j, &why);
 	if (e == 0)
-		engine_log_edge(j, "queued for another attempt");
+		lifecycle_log(g, j, "queued for another attempt");
 	return e;
 }
 
@@ -243,8 +247,9 @@ backoff(const struct job *j)
 }
 
 int
-retry_itself(struct engine *g, struct job *j)
+retry_itself(struct engine *g, struct job *j, struct job **ret_ended)
 {
+	_cleanup_(job_freep) struct job *ended = NULL;
 	struct refusal refusal = {.id = 0};
 	struct why why = {CAUSE_NONE, NULL, -1};
 	char text[96], span[CLOCK_TEXT];
@@ -262,11 +267,16 @@ retry_itself(struct engine *g, struct job *j)
 	}
 	if (r < 0)
 		return err_pass(r);
-	engine_log_edge(j, job_state_name(j->state));
+	ended = job_copy(j);
+	if (!ended)
+		return err_raise(-ENOMEM, "retry a job");
 	(void)snprintf(text, sizeof(text), "to be retried by itself after %s",
 		       dur_format(dur_usec(delay), span, sizeof(span)));
 	why.text = text;
 	j->retried++;
 	j->not_before_us = at;
-	return queue_again(g, j, &why);
+	r = queue_again(g, j, &why);
+	if (r == 0)
+		*ret_ended = take_ptr(ended);
+	return r;
 }

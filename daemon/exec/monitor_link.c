@@ -67,13 +67,16 @@ on_timer(struct ev_loop *loop, ev_timer *w, int revents)
 static void
 on_end_frame(struct monitor_link *l, const struct frame_end *f)
 {
-	if (result_check(&f->result, sizeof(f->result), l->id, l->attempt) < 0) {
+	struct result res;
+
+	if (result_take(&res, &f->result, f->head.size - offsetof(struct frame_end, result), l->id,
+			l->attempt) < 0) {
 		log_err("job %ju.%u: its monitor sent a malformed result", (uintmax_t)l->id,
 			l->attempt);
 		return;
 	}
 	l->state = ML_DONE;
-	l->exec->ops.on_end(l->exec->arg, &f->result);
+	l->exec->ops.on_end(l->exec->arg, &res);
 }
 
 static void

@@ -8,6 +8,7 @@
 	X(KIND, "kind")                                                                            \
 	X(UID, "uid")                                                                              \
 	X(GID, "gid")                                                                              \
+	X(SUBMITTED_BY, "submitted_by")                                                            \
 	X(CLASS, "class")                                                                          \
 	X(NAME, "name")                                                                            \
 	X(KEY, "key")                                                                              \
@@ -78,6 +79,19 @@
 	X(USAGE_USER, "usage_user")                                                                \
 	X(USAGE_SYSTEM, "usage_system")                                                            \
 	X(USAGE_RSS, "usage_rss")                                                                  \
+	X(USAGE_MEMORY, "usage_memory")                                                            \
+	X(USAGE_READ, "usage_read")                                                                \
+	X(USAGE_WRITTEN, "usage_written")                                                          \
+	X(UNENFORCED, "unenforced")                                                                \
+	X(STOP_ASKED, "stop_asked")                                                                \
+	X(STOP_UID, "stop_uid")                                                                    \
+	X(STOP_PID, "stop_pid")                                                                    \
+	X(STOP_PARENT, "stop_parent")                                                              \
+	X(STOP_TERM, "stop_term")                                                                  \
+	X(STOP_TERM_N, "stop_term_processes")                                                      \
+	X(STOP_KILL, "stop_kill")                                                                  \
+	X(STOP_KILL_N, "stop_kill_processes")                                                      \
+	X(MAIN_ENDED, "main_ended")                                                                \
 	X(RESOLUTION_AS, "resolution_as")                                                          \
 	X(RESOLUTION_NOTE, "resolution_note")                                                      \
 	X(RESOLUTION_BY, "resolution_by")                                                          \

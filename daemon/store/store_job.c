@@ -115,6 +115,7 @@ bind_fixed(sqlite3_stmt *st, const struct job *j, const uint32_t *groups)
 	(void)sqlite3_bind_int(st, C_KIND + 1, (int)j->kind);
 	(void)sqlite3_bind_int64(st, C_UID + 1, j->uid);
 	(void)sqlite3_bind_int64(st, C_GID + 1, j->gid);
+	(void)sqlite3_bind_int64(st, C_SUBMITTED_BY + 1, j->submitted_by);
 	(void)store_db_bind_str(st, C_CLASS + 1, j->class_name);
 	(void)store_db_bind_str(st, C_NAME + 1, j->name);
 	(void)store_db_bind_str(st, C_KEY + 1, j->key);
@@ -157,10 +158,30 @@ bind_end(sqlite3_stmt *st, int base, const struct job *j)
 	bind_opt(st, base + C_USAGE_USER, j->has_usage, (int64_t)j->user_us);
 	bind_opt(st, base + C_USAGE_SYSTEM, j->has_usage, (int64_t)j->system_us);
 	bind_opt(st, base + C_USAGE_RSS, j->has_usage, (int64_t)j->max_rss_bytes);
+	bind_opt(st, base + C_USAGE_MEMORY, j->has_memory_peak, (int64_t)j->memory_peak_bytes);
+	bind_opt(st, base + C_USAGE_READ, j->has_io, (int64_t)j->io_read_bytes);
+	bind_opt(st, base + C_USAGE_WRITTEN, j->has_io, (int64_t)j->io_write_bytes);
 	(void)store_db_bind_str(st, base + C_RESOLUTION_AS, j->resolution_as);
 	(void)store_db_bind_str(st, base + C_RESOLUTION_NOTE, j->resolution_note);
 	bind_opt(st, base + C_RESOLUTION_BY, j->resolution_as, j->resolution_by);
 	bind_opt(st, base + C_RESOLUTION_AT, j->resolution_as, j->resolution_at_us);
+}
+
+static void
+bind_stop(sqlite3_stmt *st, int base, const struct job *j)
+{
+	const struct job_stop *s = &j->stop;
+
+	(void)sqlite3_bind_int64(st, base + C_UNENFORCED, j->unenforced);
+	(void)sqlite3_bind_int64(st, base + C_STOP_ASKED, s->asked_us);
+	bind_opt(st, base + C_STOP_UID, s->has_uid, s->uid);
+	(void)sqlite3_bind_int64(st, base + C_STOP_PID, s->pid);
+	(void)sqlite3_bind_int64(st, base + C_STOP_PARENT, (sqlite3_int64)s->parent);
+	(void)sqlite3_bind_int64(st, base + C_STOP_TERM, s->term_us);
+	bind_opt(st, base + C_STOP_TERM_N, s->has_counts, s->term_processes);
+	(void)sqlite3_bind_int64(st, base + C_STOP_KILL, s->kill_us);
+	bind_opt(st, base + C_STOP_KILL_N, s->has_counts, s->kill_processes);
+	(void)sqlite3_bind_int64(st, base + C_MAIN_ENDED, s->main_ended_us);
 }
 
 static void
@@ -214,6 +235,7 @@ bind_mutable(sqlite3_stmt *st, int base, const struct job *j)
 	(void)sqlite3_bind_int(st, base + C_CANCEL_NOW, j->cancel_now);
 	bind_progress(st, base, j);
 	bind_end(st, base, j);
+	bind_stop(st, base, j);
 }
 
 /* For searching; the job itself has them in its row. */

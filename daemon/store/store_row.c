@@ -11,10 +11,10 @@
 #include "store/store_db.h"
 
 static int
-malformed(const struct job *j, const char *what)
+malformed(struct job *j, const char *what)
 {
-	return err_raise(-EUCLEAN, "database: %s of job %llu is malformed", what,
-			 (unsigned long long)j->id);
+	container_of(j, struct store_row, job)->malformed = what;
+	return -EUCLEAN;
 }
 
 /* Column I as N bytes; NULL and 0 for NULL. */
@@ -152,6 +152,7 @@ decode_fixed(sqlite3_stmt *st, struct job *j)
 	j->kind = (enum job_kind)sqlite3_column_int(st, C_KIND);
 	j->uid = (uint32_t)sqlite3_column_int64(st, C_UID);
 	j->gid = (uint32_t)sqlite3_column_int64(st, C_GID);
+	j->submitted_by = (uint32_t)sqlite3_column_int64(st, C_SUBMITTED_BY);
 	j->class_name = store_db_str(st, C_CLASS);
 	j->name = store_db_str(st, C_NAME);
 	j->key = store_db_str(st, C_KEY);
@@ -215,14 +216,34 @@ decode_end(sqlite3_stmt *st, struct job *j)
 	j->user_us = (uint64_t)column_opt(st, C_USAGE_USER, &j->has_usage);
 	j->system_us = (uint64_t)sqlite3_column_int64(st, C_USAGE_SYSTEM);
 	j->max_rss_bytes = (uint64_t)sqlite3_column_int64(st, C_USAGE_RSS);
+	j->memory_peak_bytes = (uint64_t)column_opt(st, C_USAGE_MEMORY, &j->has_memory_peak);
+	j->io_read_bytes = (uint64_t)column_opt(st, C_USAGE_READ, &j->has_io);
+	j->io_write_bytes = (uint64_t)sqlite3_column_int64(st, C_USAGE_WRITTEN);
 	j->resolution_as = store_db_str(st, C_RESOLUTION_AS);
 	j->resolution_note = store_db_str(st, C_RESOLUTION_NOTE);
 	j->resolution_by = (uint32_t)column_opt(st, C_RESOLUTION_BY, &has);
 	j->resolution_at_us = column_opt(st, C_RESOLUTION_AT, &has);
 }
 
-int
-store_row_decode(struct store *s, sqlite3_stmt *st, struct store_row *row)
+static void
+decode_stop(sqlite3_stmt *st, struct job *j)
+{
+	struct job_stop *s = &j->stop;
+
+	j->unenforced = (uint32_t)sqlite3_column_int64(st, C_UNENFORCED);
+	s->asked_us = sqlite3_column_int64(st, C_STOP_ASKED);
+	s->uid = (uint32_t)column_opt(st, C_STOP_UID, &s->has_uid);
+	s->pid = (uint32_t)sqlite3_column_int64(st, C_STOP_PID);
+	s->parent = (uint64_t)sqlite3_column_int64(st, C_STOP_PARENT);
+	s->term_us = sqlite3_column_int64(st, C_STOP_TERM);
+	s->term_processes = (uint32_t)column_opt(st, C_STOP_TERM_N, &s->has_counts);
+	s->kill_us = sqlite3_column_int64(st, C_STOP_KILL);
+	s->kill_processes = (uint32_t)sqlite3_column_int64(st, C_STOP_KILL_N);
+	s->main_ended_us = sqlite3_column_int64(st, C_MAIN_ENDED);
+}
+
+static int
+decode(struct store *s, sqlite3_stmt *st, struct store_row *row)
 {
 	struct job *j = &row->job;
 	int state = sqlite3_column_int(st, C_STATE), r;
@@ -235,6 +256,7 @@ store_row_decode(struct store *s, sqlite3_stmt *st, struct store_row *row)
 	if (j->kind != JOB_KIND_JOB && j->kind != JOB_KIND_SCOPE)
 		return malformed(j, "the kind");
 	decode_end(st, j);
+	decode_stop(st, j);
 	if (!j->class_name) /* NOT NULL: SQLite had no memory to show it */
 		return store_db_fail(s, SQLITE_NOMEM, "a row of a job");
 	decode_progress(st, j);
@@ -243,6 +265,22 @@ store_row_decode(struct store *s, sqlite3_stmt *st, struct store_row *row)
 		r = decode_context(st, j);
 	if (r == 0)
 		r = decode_groups(st, row);
+	return r;
+}
+
+int
+store_row_decode(struct store *s, sqlite3_stmt *st, struct store_row *row)
+{
+	int r;
+
+	row->malformed = NULL;
+	r = decode(s, st, row);
+	if (row->malformed && sqlite3_errcode(s->db) == SQLITE_NOMEM) {
+		row->malformed = NULL; /* it could not be shown */
+		return store_db_fail(s, SQLITE_NOMEM, "a row of a job");
+	}
+	if (row->malformed)
+		store_broken_add(s, row->job.id, row->malformed);
 	return r;
 }
 
@@ -266,6 +304,8 @@ store_rows_each(struct store *s, enum store_query q, store_job_fn fn, void *arg)
 		return r;
 	while ((r = store_db_row(s, st)) > 0) {
 		r = store_row_decode(s, st, &row);
+		if (row.malformed)
+			continue;
 		if (r == 0)
 			r = fn(arg, &row.job);
 		if (r != 0)

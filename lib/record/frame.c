@@ -15,7 +15,7 @@ _Static_assert(sizeof(struct frame_spawn_failed) == 32, "spawn failed");
 _Static_assert(sizeof(struct frame_swept) == 32, "swept");
 _Static_assert(sizeof(struct frame_stopping) == 40, "stopping");
 _Static_assert(sizeof(struct frame_extend) == 32, "extend");
-_Static_assert(sizeof(struct frame_end) == 184, "end");
+_Static_assert(sizeof(struct frame_end) == 248, "end");
 _Static_assert(sizeof(struct frame_progress) == 336, "progress");
 _Static_assert(sizeof(struct frame_extended) == 40, "extended");
 _Static_assert(sizeof(struct frame_signal) == 32, "signal");
@@ -27,6 +27,7 @@ enum { FRAME_TYPES = FRAME_SIGNAL + 1 };
 static const struct {
 	const char *name;
 	uint32_t size; /* 0: no such type; of DIRS: without its entries */
+	uint32_t old;  /* size in an older version; 0: there was no other */
 } types[FRAME_TYPES] = {
 	[FRAME_CLAIM] = {"CLAIM", sizeof(struct frame_claim)},
 	[FRAME_SPAWN] = {"SPAWN", sizeof(struct frame_spawn)},
@@ -41,7 +42,8 @@ static const struct {
 	[FRAME_SWEPT] = {"SWEPT", sizeof(struct frame_swept)},
 	[FRAME_HELLO] = {"HELLO", sizeof(struct frame_hello)},
 	[FRAME_STOPPING] = {"STOPPING", sizeof(struct frame_stopping)},
-	[FRAME_END] = {"END", sizeof(struct frame_end)},
+	[FRAME_END] = {"END", sizeof(struct frame_end),
+		       offsetof(struct frame_end, result) + RESULT_SIZE_1},
 	[FRAME_PROGRESS] = {"PROGRESS", sizeof(struct frame_progress)},
 	[FRAME_EXTENDED] = {"EXTENDED", sizeof(struct frame_extended)},
 	[FRAME_STOP] = {"STOP", sizeof(struct frame_stop)},
@@ -88,7 +90,7 @@ frame_check(const void *p, size_t size)
 		return -EPROTONOSUPPORT;
 	if (h->type == FRAME_DIRS)
 		return dirs_check(p, size);
-	return size == types[h->type].size ? 0 : -EPROTO;
+	return size == types[h->type].size || size == types[h->type].old ? 0 : -EPROTO;
 }
 
 const char *

@@ -79,6 +79,11 @@ enum {
 	WELCOME_SYSTEM = 1,     /* runs jobs as other uids */
 	WELCOME_ALLOW_ROOT = 2, /* --allow-root */
 	WELCOME_CGROUP = 4,     /* every job gets a cgroup */
+	/* in which the kernel enforces */
+	WELCOME_MEMORY = 8,
+	WELCOME_CPU = 16,
+	WELCOME_PIDS = 32,
+	WELCOME_IO = 64,
 };
 struct frame_welcome {
 	struct frame_head head;
@@ -152,7 +157,7 @@ struct frame_hello {
 	int64_t started_ns;  /* CLOCK_BOOTTIME */
 	int64_t deadline_ns; /* CLOCK_BOOTTIME, as the monitor holds it now */
 	uint32_t flags;      /* HELLO_* */
-	uint32_t pad;
+	uint32_t unenforced; /* SPEC_LIMIT_* bits; an older monitor says 0 */
 };
 enum {
 	HELLO_CAP_UNENFORCED = 1,
@@ -196,6 +201,7 @@ struct frame_signal {
 	uint32_t flags;
 };
 
+/* From an older monitor its older, shorter result: result_take. */
 struct frame_end {
 	struct frame_head head;
 	struct result result;

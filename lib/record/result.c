@@ -1,5 +1,6 @@
 /* result.c - the record of an attempt's end: filling and checking, see result.h. */
 #include <errno.h>
+#include <string.h>
 
 #include "record/result.h"
 
@@ -15,11 +16,29 @@ result_init(struct result *r, uint64_t id, uint32_t attempt)
 	};
 }
 
+/* 0: none that we know. */
+static size_t
+size_of(unsigned version)
+{
+	switch (version) {
+	case 1:
+		return RESULT_SIZE_1;
+	case RESULT_VERSION:
+		return sizeof(struct result);
+	default:
+		return 0;
+	}
+}
+
 int
 result_check(const struct result *r, size_t size, uint64_t id, uint32_t attempt)
 {
-	if (size != sizeof(*r) || r->magic != RESULT_MAGIC || r->version != RESULT_VERSION ||
-	    r->size != sizeof(*r))
+	size_t whole;
+
+	if (size < RESULT_SIZE_1 || r->magic != RESULT_MAGIC)
+		return -EPROTO;
+	whole = size_of(r->version);
+	if (size != whole || r->size != whole)
 		return -EPROTO;
 	if (r->id != id || r->attempt != attempt)
 		return -EPROTO;
@@ -29,4 +48,12 @@ result_check(const struct result *r, size_t size, uint64_t id, uint32_t attempt)
 	    r->exec_step > EXEC_STEP_FORK)
 		return -EPROTO;
 	return !!(r->flags & RESULT_HAS_STATUS) == (r->exec_error == 0) ? 0 : -EPROTO;
+}
+
+int
+result_take(struct result *ret, const void *p, size_t size, uint64_t id, uint32_t attempt)
+{
+	*ret = (struct result){0};
+	memcpy(ret, p, size < sizeof(*ret) ? size : sizeof(*ret));
+	return result_check(ret, size, id, attempt);
 }

@@ -10,7 +10,9 @@
 #include <stdint.h>
 
 #define RESULT_MAGIC UINT32_C(0x52585443) /* "CTXR" */
-enum { RESULT_VERSION = 1 };
+/* RESULT_SIZE_1: of a record of version 1. A monitor of that version outlives the upgrade; what it
+ * does not know is 0. */
+enum { RESULT_VERSION = 2, RESULT_SIZE_1 = 160 };
 
 enum stop_cause { /* who asked the monitor to stop the tree; the first one wins */
 		  STOP_CAUSE_NONE = 0,
@@ -35,6 +37,11 @@ enum {
 	RESULT_CAP_UNENFORCED = 8, /* the file system cannot punch holes */
 	RESULT_OUTPUT_FAILED = 16,
 	RESULT_SELF_EXTENDED = 32, /* deadline_ns was moved last by the job itself */
+	RESULT_HAS_MEMORY_PEAK = 64,
+	RESULT_HAS_IO = 128,
+	RESULT_HAS_COUNTS = 256, /* of processes, at TERM and at KILL */
+	RESULT_OOM_AT_LIMIT =
+		512, /* with oom_kills: the job's own limit, not want of memory of all */
 };
 
 struct result {
@@ -62,12 +69,26 @@ struct result {
 	uint64_t err_bytes, err_dropped; /* of a stderr file of its own */
 	int64_t deadline_ns;             /* CLOCK_BOOTTIME, as it was at the end */
 	uint64_t reserved[1];            /* 0 */
+	/* Since version 2; from the job's cgroup, where it has one. */
+	uint64_t memory_peak_bytes;             /* RESULT_HAS_MEMORY_PEAK */
+	uint64_t io_read_bytes, io_write_bytes; /* RESULT_HAS_IO */
+	uint64_t memory_max_bytes;              /* as it was set; 0: none */
+	uint32_t oom_kills;  /* processes that the kernel killed for want of memory */
+	uint32_t unenforced; /* SPEC_LIMIT_* bits: asked for, and not to be had */
+	uint32_t term_processes,
+		kill_processes; /* RESULT_HAS_COUNTS: alive just before the signal */
+	uint64_t reserved2[2];  /* 0 */
 };
 
-_Static_assert(sizeof(struct result) == 160, "result");
+_Static_assert(offsetof(struct result, memory_peak_bytes) == RESULT_SIZE_1, "result of version 1");
+_Static_assert(sizeof(struct result) == 224, "result");
 
 void result_init(struct result *r, uint64_t id, uint32_t attempt);
-/* Well-formed and of this attempt? 0 or -EPROTO. */
+/* Well-formed and of this attempt? Of the SIZE bytes at R the rest up to the whole struct must be
+ * there and 0: result_take. 0 or -EPROTO. */
 int result_check(const struct result *r, size_t size, uint64_t id, uint32_t attempt);
+/* The SIZE bytes at P, of this or an older version, as a whole struct. 0 or -EPROTO (also not of
+ * this attempt); RET is filled in either case. */
+int result_take(struct result *ret, const void *p, size_t size, uint64_t id, uint32_t attempt);
 
 #endif

@@ -1,6 +1,6 @@
 /* spec.c - what to run, as bytes in a sealed memfd, see spec.h.
  *
- *   struct wire      fixed, below
+ *   struct wire      fixed, below; one of version 2 is shorter and knows no limits
  *   groups           n_groups times uint32
  *   cwd              absolute, one NUL at its end
  *   argv, env        strings, each ended by NUL
@@ -23,7 +23,11 @@
 #include "record/spec.h"
 
 #define SPEC_MAGIC UINT32_C(0x53585443) /* "CTXS" */
-enum { SPEC_GROUPS_MAX = 65536, SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE };
+enum {
+	SPEC_GROUPS_MAX = 65536,
+	RLIMITS_ROOM = 16,
+	SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE
+};
 
 struct wire {
 	uint32_t magic;
@@ -47,8 +51,19 @@ struct wire {
 	uint32_t argv_size, argv_n;
 	uint32_t env_size, env_n;
 	int32_t warn_signal;
+	/* Since version 3. */
+	uint64_t memory_max;
+	uint64_t pids_max;
+	uint32_t cpu_percent;
+	uint32_t io_weight;
+	uint32_t rlimits;
+	uint32_t pad;                 /* 0 */
+	uint64_t limit[RLIMITS_ROOM]; /* 0 where not in rlimits */
 };
-_Static_assert(sizeof(struct wire) == 120, "spec");
+#define WIRE_SIZE_2 offsetof(struct wire, memory_max)
+_Static_assert(WIRE_SIZE_2 == 120, "spec of version 2");
+_Static_assert(sizeof(struct wire) == 280, "spec");
+_Static_assert((int)SPEC_RLIMITS <= (int)RLIMITS_ROOM, "room for the resource limits");
 
 void
 spec_done(struct spec *s)
@@ -63,7 +78,7 @@ spec_done(struct spec *s)
 static size_t
 wire_total(const struct wire *w)
 {
-	return sizeof(*w) + (size_t)w->n_groups * sizeof(uint32_t) + w->cwd_size +
+	return w->head_size + (size_t)w->n_groups * sizeof(uint32_t) + w->cwd_size +
 	       (size_t)w->argv_size + w->env_size;
 }
 
@@ -120,7 +135,14 @@ spec_seal(const struct spec *s)
 		.env_size = (uint32_t)s->env.size,
 		.env_n = (uint32_t)s->env.n,
 		.warn_signal = s->warn_signal,
+		.memory_max = s->memory_max,
+		.pids_max = s->pids_max,
+		.cpu_percent = s->cpu_percent,
+		.io_weight = s->io_weight,
+		.rlimits = s->rlimits,
 	};
+	for (unsigned i = 0; i < SPEC_RLIMITS; i++)
+		w.limit[i] = s->rlimits & SPEC_LIMIT_OF(i) ? s->limit[i] : 0;
 	size = wire_total(&w);
 	if (size > SPEC_MAX)
 		return -E2BIG;
@@ -156,7 +178,7 @@ checked_size(int fd, size_t *ret)
 		return -EPROTO;
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	if (st.st_size < (off_t)sizeof(struct wire) || st.st_size > SPEC_MAX)
+	if (st.st_size < (off_t)WIRE_SIZE_2 || st.st_size > SPEC_MAX)
 		return -EPROTO;
 	*ret = (size_t)st.st_size;
 	return 0;
@@ -194,13 +216,27 @@ times_valid(const struct wire *w)
 }
 
 static bool
+limits_valid(const struct wire *w)
+{
+	const uint32_t all = SPEC_LIMIT_OF(SPEC_RLIMITS) - SPEC_LIMIT_OF(0);
+
+	if (w->cpu_percent > SPEC_CPU_MAX || w->io_weight > SPEC_IO_WEIGHT_MAX || w->pad ||
+	    w->pids_max > INT32_MAX || w->memory_max > INT64_MAX || w->rlimits & ~all)
+		return false;
+	for (unsigned i = 0; i < RLIMITS_ROOM; i++) {
+		if (w->limit[i] && !(w->rlimits & SPEC_LIMIT_OF(i)))
+			return false;
+	}
+	return true;
+}
+
+static bool
 wire_valid(const struct wire *w, size_t size)
 {
-	return w->magic == SPEC_MAGIC && w->version == SPEC_VERSION && w->head_size == sizeof(*w) &&
-	       w->id > 0 && w->id <= INT64_MAX && w->attempt > 0 && w->uid != UINT32_MAX &&
-	       w->gid != UINT32_MAX && w->n_groups <= SPEC_GROUPS_MAX && w->umask <= 0777 &&
-	       is_signal(w->stop_signal) && w->nice >= -40 && w->nice <= 40 && times_valid(w) &&
-	       wire_total(w) == size;
+	return limits_valid(w) && w->id > 0 && w->id <= INT64_MAX && w->attempt > 0 &&
+	       w->uid != UINT32_MAX && w->gid != UINT32_MAX && w->n_groups <= SPEC_GROUPS_MAX &&
+	       w->umask <= 0777 && is_signal(w->stop_signal) && w->nice >= -40 && w->nice <= 40 &&
+	       times_valid(w) && wire_total(w) == size;
 }
 
 static bool
@@ -234,13 +270,28 @@ parse_strings(const struct wire *w, const char *p, struct spec *s)
 	return 0;
 }
 
+/* The fixed part, of this version or the one before: then what that did not know is 0. */
+static int
+take_wire(const char *data, size_t size, struct wire *ret)
+{
+	*ret = (struct wire){0};
+	memcpy(ret, data, WIRE_SIZE_2);
+	if (ret->magic != SPEC_MAGIC)
+		return -EPROTO;
+	if (ret->version == 2)
+		return ret->head_size == WIRE_SIZE_2 ? 0 : -EPROTO;
+	if (ret->version != SPEC_VERSION || ret->head_size != sizeof(*ret) || size < sizeof(*ret))
+		return -EPROTO;
+	memcpy(ret, data, sizeof(*ret));
+	return 0;
+}
+
 static int
 parse(const char *data, size_t size, struct spec *s)
 {
 	struct wire w;
 
-	memcpy(&w, data, sizeof(w));
-	if (!wire_valid(&w, size))
+	if (take_wire(data, size, &w) < 0 || !wire_valid(&w, size))
 		return -EPROTO;
 	*s = (struct spec){
 		.id = w.id,
@@ -259,8 +310,14 @@ parse(const char *data, size_t size, struct spec *s)
 		.warn_signal = w.warn_signal,
 		.out_max = w.out_max,
 		.out_gid = w.out_gid,
+		.memory_max = w.memory_max,
+		.pids_max = w.pids_max,
+		.cpu_percent = w.cpu_percent,
+		.io_weight = w.io_weight,
+		.rlimits = w.rlimits,
 	};
-	data += sizeof(w);
+	memcpy(s->limit, w.limit, sizeof(s->limit));
+	data += w.head_size;
 	if (w.n_groups) {
 		s->groups = malloc(w.n_groups * sizeof(uint32_t));
 		if (!s->groups)

@@ -9,7 +9,33 @@
 
 #include "base/strv.h"
 
-enum { SPEC_VERSION = 2, SPEC_MAX = 8 << 20 };
+enum { SPEC_VERSION = 3, SPEC_MAX = 8 << 20 };
+
+/* Bits that name what a job's class asks for, and also what could not be had of it. They are kept
+ * in records: never renumbered. */
+enum spec_limit {
+	SPEC_LIMIT_MEMORY_MAX = 1,
+	SPEC_LIMIT_CPU_MAX = 2,
+	SPEC_LIMIT_PIDS_MAX = 4,
+	SPEC_LIMIT_IO_WEIGHT = 8,
+	SPEC_LIMIT_NICE = 16,
+};
+/* Resource limits: index into limit[], and bit SPEC_LIMIT_OF(index). */
+enum spec_rlimit {
+	SPEC_NOFILE,
+	SPEC_NPROC,
+	SPEC_CORE,
+	SPEC_FSIZE,
+	SPEC_AS,
+	SPEC_STACK,
+	SPEC_MEMLOCK,
+	SPEC_CPU,
+	SPEC_DATA,
+	SPEC_RLIMITS
+};
+#define SPEC_LIMIT_OF(i) (UINT32_C(1) << (8 + (i)))
+#define SPEC_INFINITY UINT64_MAX
+enum { SPEC_CPU_MAX = 100000, SPEC_IO_WEIGHT_MAX = 10000 };
 
 struct spec {
 	uint64_t id;
@@ -31,9 +57,16 @@ struct spec {
 	uint64_t out_max; /* bytes of output kept at the tail; the head keeps 64 KiB more */
 	uint32_t out_gid; /* group of the output file after hand-over (system mode); UINT32_MAX:
 			     leave */
-	char *cwd;        /* owned */
-	struct strv argv; /* at least one */
-	struct strv env;  /* complete environment of the job, NAME=VALUE */
+	/* For the job's cgroup; 0: none asked for. */
+	uint64_t memory_max;          /* bytes */
+	uint64_t pids_max;            /* processes and threads */
+	uint32_t cpu_percent;         /* of one CPU; 1..SPEC_CPU_MAX */
+	uint32_t io_weight;           /* 1..SPEC_IO_WEIGHT_MAX */
+	uint32_t rlimits;             /* SPEC_LIMIT_OF bits: which of limit[] are asked for */
+	uint64_t limit[SPEC_RLIMITS]; /* soft and hard; or SPEC_INFINITY */
+	char *cwd;                    /* owned */
+	struct strv argv;             /* at least one */
+	struct strv env;              /* complete environment of the job, NAME=VALUE */
 };
 
 void spec_done(struct spec *s);

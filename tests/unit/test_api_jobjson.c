@@ -103,7 +103,7 @@ TEST(unset_is_null_and_lists_are_empty)
 		"progress",    "usage",      "resolution",  "waiting_for",   "timeout_usec",
 		"deadline_at", "tracestate", "baggage",     "span_id",       "parent_span_id",
 		"ready_at",    "warn_usec",  "warn_signal", "watchdog_usec", "stdin_bytes",
-		"stderr"};
+		"stderr",      "stop"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(nulls); i++)
 		ok(json_is_null(json_object_get(v, nulls[i])));
@@ -112,6 +112,47 @@ TEST(unset_is_null_and_lists_are_empty)
 	is_str(json_string_value(json_object_get(v, "submitted_at")),
 	       "2023-11-14T22:13:20.123456Z");
 	is_str(json_string_value(json_object_get(v, "stop_signal")), "TERM");
+	json_decref(v);
+}
+
+static const char *
+said(const json_t *v, const char *key)
+{
+	return json_string_value(json_object_get(v, key));
+}
+
+TEST(how_it_was_stopped_is_told)
+{
+	_cleanup_(job_freep) struct job *j = example();
+	const json_t *stop, *list;
+	json_t *v;
+
+	j->state = JOB_CANCELED;
+	j->ended_us = j->submitted_us + 5;
+	j->unenforced = JOB_LIMIT_CPU_MAX | JOB_LIMIT_NOFILE;
+	j->stop = (struct job_stop){.asked_us = j->submitted_us + 1,
+				    .has_uid = true,
+				    .uid = 0,
+				    .term_us = j->submitted_us + 2,
+				    .main_ended_us = j->submitted_us + 3,
+				    .has_counts = true,
+				    .term_processes = 4};
+	v = render(jobjson_job, j);
+	stop = json_object_get(v, "stop");
+	is_str(said(stop, "asked_at"), "2023-11-14T22:13:20.123457Z");
+	ok(json_is_integer(json_object_get(stop, "by_uid")));
+	ok(json_is_null(json_object_get(stop, "by_pid")));
+	ok(json_is_null(json_object_get(stop, "by_parent")));
+	is_str(said(stop, "term_at"), "2023-11-14T22:13:20.123458Z");
+	is_int(json_integer_value(json_object_get(stop, "term_processes")), 4);
+	ok(json_is_null(json_object_get(stop, "kill_at")));
+	ok(json_is_null(json_object_get(stop, "kill_processes")));
+	is_str(said(stop, "main_ended_at"), "2023-11-14T22:13:20.123459Z");
+	is_str(said(stop, "empty_at"), "2023-11-14T22:13:20.123461Z");
+	list = json_object_get(v, "limits_unenforced");
+	is_int(json_array_size(list), 2);
+	is_str(json_string_value(json_array_get(list, 0)), "cpu_max");
+	is_str(json_string_value(json_array_get(list, 1)), "limit_nofile");
 	json_decref(v);
 }
 

@@ -23,7 +23,7 @@ static const struct {
 	{FRAME_SWEPT, 32, "SWEPT"},
 	{FRAME_HELLO, 72, "HELLO"},
 	{FRAME_STOPPING, 40, "STOPPING"},
-	{FRAME_END, 184, "END"},
+	{FRAME_END, 248, "END"},
 	{FRAME_PROGRESS, 336, "PROGRESS"},
 	{FRAME_EXTENDED, 40, "EXTENDED"},
 	{FRAME_STOP, 32, "STOP"},
@@ -45,7 +45,7 @@ TEST(every_type_has_one_size)
 		is_int(frame_check(&u, types[i].size), 0);
 		is_str(frame_type_name(types[i].type), types[i].name);
 		for (size_t size = 24; size < 400; size++) {
-			if (size == types[i].size)
+			if (size == types[i].size || (types[i].type == FRAME_END && size == 184))
 				continue;
 			u.head.size = (uint32_t)size;
 			is_int(frame_check(&u, size), -EPROTO);

@@ -1,9 +1,10 @@
 /* test_recorded.c - what version 1 wrote down and sent is accepted and understood.
  *
  * tests/unit/data/frames-1 holds each frame and each record as a ctx of that version made it, with
- * a different value in each field. A monitor outlives an upgrade, and so does its run directory:
- * these files stay as they are, and a version that changes a layout says here how it reads the old
- * one. Bytes of a little-endian machine. */
+ * a different value in each field; frames-2 what changed with limits of cgroups: the longer result
+ * and spec, and what HELLO and WELCOME say in room that was left. A monitor outlives an upgrade,
+ * and so does its run directory: these files stay as they are, and a version that changes a layout
+ * says here how it reads the old one. Bytes of a little-endian machine. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -17,10 +18,10 @@
 #include "record/spec.h"
 #include "tap.h"
 
-#define DATA "tests/unit/data/frames-1/"
+#define DATA "tests/unit/data/frames-"
 #define ID UINT64_C(0x1122334455667788)
 #define AT INT64_C(1700000000000000)
-enum { ATTEMPT = 7, FRAMES = 19, RECORDS = 4 };
+enum { ATTEMPT = 7, FRAMES = 19, RECORDS = 4, FRAMES_2 = 3, RECORDS_2 = 2, RESULT_FLAGS_1 = 63 };
 
 static const uint8_t uuid[16] = {0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7,
 				 0xa8, 0xa9, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf};
@@ -49,6 +50,8 @@ static union {
 	struct progress progress_record;
 } u;
 
+static int set = 1; /* frames-1 or frames-2 */
+
 static size_t
 load(const char *name)
 {
@@ -56,7 +59,7 @@ load(const char *name)
 	ssize_t n;
 	int fd;
 
-	(void)snprintf(path, sizeof(path), DATA "%s.bin", name);
+	(void)snprintf(path, sizeof(path), DATA "%d/%s.bin", set, name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	need(fd >= 0);
 	memset(&u, 0, sizeof(u));
@@ -91,12 +94,14 @@ plain(const char *name, enum frame_type type)
 }
 
 static void
-is_the_result(const struct result *r)
+is_the_result(const void *p, size_t size)
 {
-	is_int(result_check(r, sizeof(*r), ID, ATTEMPT), 0);
-	is_int(r->flags, RESULT_HAS_STATUS | RESULT_TERM_SENT | RESULT_KILL_SENT |
-				 RESULT_CAP_UNENFORCED | RESULT_OUTPUT_FAILED |
-				 RESULT_SELF_EXTENDED);
+	struct result res, *r = &res;
+
+	is_int(result_take(r, p, size, ID, ATTEMPT), 0);
+	is_int(r->flags & RESULT_FLAGS_1, RESULT_HAS_STATUS | RESULT_TERM_SENT | RESULT_KILL_SENT |
+						  RESULT_CAP_UNENFORCED | RESULT_OUTPUT_FAILED |
+						  RESULT_SELF_EXTENDED);
 	is_int(r->wait_status, 7 << 8);
 	is_int(r->exec_error, 0);
 	is_int(r->exec_step, EXEC_STEP_NONE);
@@ -116,6 +121,46 @@ is_the_result(const struct result *r)
 	is_int(r->err_bytes, 1019);
 	is_int(r->err_dropped, 1020);
 	is_int(r->deadline_ns, 1021);
+	is_int(result_take(r, p, size - 1, ID, ATTEMPT), -EPROTO);
+	is_int(result_take(r, p, size + 8, ID, ATTEMPT), -EPROTO);
+}
+
+/* Nothing of what came later is believed to have been said. */
+static void
+is_of_version_1(const void *p, size_t size)
+{
+	struct result res;
+
+	is_int(size, RESULT_SIZE_1);
+	is_int(result_take(&res, p, size, ID, ATTEMPT), 0);
+	is_int(res.flags & ~(uint32_t)RESULT_FLAGS_1, 0);
+	is_int(res.memory_peak_bytes, 0);
+	is_int(res.io_read_bytes, 0);
+	is_int(res.io_write_bytes, 0);
+	is_int(res.memory_max_bytes, 0);
+	is_int(res.oom_kills, 0);
+	is_int(res.unenforced, 0);
+	is_int(res.term_processes, 0);
+	is_int(res.kill_processes, 0);
+}
+
+static void
+is_of_version_2(const void *p, size_t size)
+{
+	struct result res;
+
+	is_int(size, sizeof(res));
+	is_int(result_take(&res, p, size, ID, ATTEMPT), 0);
+	is_int(res.flags & ~(uint32_t)RESULT_FLAGS_1,
+	       RESULT_HAS_MEMORY_PEAK | RESULT_HAS_IO | RESULT_HAS_COUNTS | RESULT_OOM_AT_LIMIT);
+	is_int(res.memory_peak_bytes, 2001);
+	is_int(res.io_read_bytes, 2002);
+	is_int(res.io_write_bytes, 2003);
+	is_int(res.memory_max_bytes, 2004);
+	is_int(res.oom_kills, 2005);
+	is_int(res.unenforced, SPEC_LIMIT_NICE | SPEC_LIMIT_OF(SPEC_DATA));
+	is_int(res.term_processes, 2006);
+	is_int(res.kill_processes, 2007);
 }
 
 static void
@@ -130,16 +175,23 @@ is_the_progress(const struct progress *p)
 	is_str(p->text, "half way");
 }
 
-TEST(every_file_is_looked_at)
+static int
+files_in(const char *path)
 {
-	DIR *d = opendir(DATA);
+	DIR *d = opendir(path);
 	int n = 0;
 
 	need(d != NULL);
 	for (const struct dirent *e; (e = readdir(d));)
 		n += strstr(e->d_name, ".bin") != NULL;
 	(void)closedir(d);
-	is_int(n, FRAMES + RECORDS);
+	return n;
+}
+
+TEST(every_file_is_looked_at)
+{
+	is_int(files_in(DATA "1"), FRAMES + RECORDS);
+	is_int(files_in(DATA "2"), FRAMES_2 + RECORDS_2);
 }
 
 TEST(from_ctxd_to_the_spawner)
@@ -189,12 +241,14 @@ TEST(from_a_monitor_to_ctxd)
 	is_int(u.hello.started_ns, 1011);
 	is_int(u.hello.deadline_ns, 1012);
 	is_int(u.hello.flags, HELLO_CAP_UNENFORCED | HELLO_SELF_EXTENDED);
+	is_int(u.hello.unenforced, 0);
 	frame("stopping", FRAME_STOPPING);
 	is_int(u.stopping.phase, PHASE_KILLING);
 	is_int(u.stopping.stop_cause, STOP_CAUSE_DEADLINE);
 	is_int(u.stopping.at_us, AT + 2);
 	frame("end", FRAME_END);
-	is_the_result(&u.end.result);
+	is_the_result(&u.end.result, u.head.size - sizeof(u.head));
+	is_of_version_1(&u.end.result, u.head.size - sizeof(u.head));
 	frame("progress", FRAME_PROGRESS);
 	is_the_progress(&u.progress.progress);
 	frame("extended", FRAME_EXTENDED);
@@ -217,7 +271,8 @@ TEST(from_ctxd_to_a_monitor)
 TEST(what_lies_in_a_run_directory)
 {
 	is_int(load("record-result"), 160);
-	is_the_result(&u.result_record);
+	is_the_result(&u.result_record, 160);
+	is_of_version_1(&u.result_record, 160);
 	is_int(load("record-result-unstarted"), 160);
 	is_int(result_check(&u.result_record, 160, ID, ATTEMPT), 0);
 	is_int(u.result_record.exec_error, ENOENT);
@@ -237,13 +292,15 @@ sealed(const char *name)
 	return fd;
 }
 
-TEST(what_is_to_be_run)
+static void
+is_the_spec(struct spec *ret)
 {
-	_cleanup_(spec_done) struct spec s = {0};
 	int fd = sealed("record-spec");
+	struct spec s = {0};
 
 	is_int(spec_read(fd, &s), 0);
 	(void)close(fd);
+	*ret = s;
 	ok(s.id == ID);
 	is_int(s.attempt, ATTEMPT);
 	is_int(s.uid, 1000);
@@ -266,4 +323,63 @@ TEST(what_is_to_be_run)
 	need(s.argv.n == 3 && s.env.n == 2);
 	is_str(strv_first(&s.argv), "sh");
 	is_str(strv_first(&s.env), "PATH=/bin");
+}
+
+TEST(what_is_to_be_run)
+{
+	_cleanup_(spec_done) struct spec s = {0};
+
+	is_the_spec(&s);
+	is_int(s.memory_max, 0);
+	is_int(s.pids_max, 0);
+	is_int(s.cpu_percent, 0);
+	is_int(s.io_weight, 0);
+	is_int(s.rlimits, 0);
+	for (int i = 0; i < SPEC_RLIMITS; i++)
+		is_int(s.limit[i], 0);
+}
+
+TEST(what_is_to_be_run_within_limits)
+{
+	_cleanup_(spec_done) struct spec s = {0};
+
+	set = 2;
+	is_the_spec(&s);
+	is_int(s.memory_max, 2008);
+	is_int(s.pids_max, 2009);
+	is_int(s.cpu_percent, 150);
+	is_int(s.io_weight, 2011);
+	is_int(s.rlimits, 0x1ef00);
+	is_int(s.limit[SPEC_NOFILE], 2100);
+	is_int(s.limit[SPEC_NPROC], 2101);
+	is_int(s.limit[SPEC_CORE], 2102);
+	is_int(s.limit[SPEC_FSIZE], 2103);
+	is_int(s.limit[SPEC_AS], 0);
+	ok(s.limit[SPEC_STACK] == SPEC_INFINITY);
+	is_int(s.limit[SPEC_MEMLOCK], 2106);
+	is_int(s.limit[SPEC_CPU], 2107);
+	is_int(s.limit[SPEC_DATA], 2108);
+	set = 1;
+}
+
+TEST(what_says_more_in_frames_2)
+{
+	size_t n;
+
+	set = 2;
+	frame("end", FRAME_END);
+	n = u.head.size - sizeof(u.head);
+	is_the_result(&u.end.result, n);
+	is_of_version_2(&u.end.result, n);
+	n = load("record-result");
+	is_the_result(&u.result_record, n);
+	is_of_version_2(&u.result_record, n);
+	frame("hello", FRAME_HELLO);
+	is_int(u.hello.deadline_ns, 1012);
+	is_int(u.hello.unenforced, SPEC_LIMIT_CPU_MAX | SPEC_LIMIT_OF(SPEC_NOFILE));
+	plain("welcome", FRAME_WELCOME);
+	is_int(u.welcome.pid, 1003);
+	is_int(u.welcome.flags, WELCOME_SYSTEM | WELCOME_ALLOW_ROOT | WELCOME_CGROUP |
+					WELCOME_MEMORY | WELCOME_CPU | WELCOME_PIDS | WELCOME_IO);
+	set = 1;
 }

@@ -20,8 +20,26 @@ TEST(init_then_check)
 	struct result r = exited();
 
 	ok(memcmp(&r, "CTXR", 4) == 0);
-	is_int(r.size, 160);
+	is_int(r.size, 224);
 	is_int(result_check(&r, sizeof(r), 42, 1), 0);
+}
+
+/* What a monitor of version 1 wrote: as long as it was then, and nothing else. */
+TEST(version_1)
+{
+	struct result r = exited(), t;
+
+	r.version = 1;
+	is_int(result_check(&r, sizeof(r), 42, 1), -EPROTO);
+	is_int(result_check(&r, 160, 42, 1), -EPROTO);
+	r.size = 160;
+	r.memory_peak_bytes = 7; /* not of the record */
+	is_int(result_take(&t, &r, 160, 42, 1), 0);
+	is_int(t.memory_peak_bytes, 0);
+	is_int(result_take(&t, &r, sizeof(r), 42, 1), -EPROTO);
+	is_int(result_take(&t, &r, 159, 42, 1), -EPROTO);
+	r.version = 2;
+	is_int(result_take(&t, &r, 160, 42, 1), -EPROTO);
 }
 
 TEST(short_long_or_foreign)

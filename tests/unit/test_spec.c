@@ -37,6 +37,13 @@ fill(struct spec *s)
 		.warn_signal = 64,
 		.out_max = UINT64_C(1) << 40,
 		.out_gid = 99,
+		.memory_max = UINT64_C(1) << 30,
+		.pids_max = 100,
+		.cpu_percent = 150,
+		.io_weight = 50,
+		.rlimits = SPEC_LIMIT_OF(SPEC_NOFILE) | SPEC_LIMIT_OF(SPEC_CORE) |
+			   SPEC_LIMIT_OF(SPEC_DATA),
+		.limit = {[SPEC_NOFILE] = 1024, [SPEC_DATA] = SPEC_INFINITY},
 		.cwd = root,
 	};
 	need(strv_add(&s->argv, "sh") == 0 && strv_add(&s->argv, "") == 0 &&
@@ -112,6 +119,12 @@ TEST(there_and_back)
 		is_int(t.warn_signal, 64);
 		is_int(t.out_max, s.out_max);
 		is_int(t.out_gid, 99);
+		is_int(t.memory_max, 1 << 30);
+		is_int(t.pids_max, 100);
+		is_int(t.cpu_percent, 150);
+		is_int(t.io_weight, 50);
+		is_int(t.rlimits, s.rlimits);
+		ok(memcmp(t.limit, s.limit, sizeof(t.limit)) == 0);
 		is_str(t.cwd, root);
 		is_int(t.argv.n, 3);
 		ok(t.argv.size == s.argv.size &&
@@ -219,6 +232,26 @@ TEST(any_byte_spoiled)
 	}
 }
 
+/* Behind the fixed part of version 2: what is not used is 0. */
+TEST(room_of_the_limits)
+{
+	char buf[4096];
+	size_t n = bytes_of(buf, sizeof(buf));
+	const size_t pad = 148, limit = 152, core = limit + 8 * SPEC_CORE;
+
+	buf[core] = 1; /* asked for */
+	is_int(read_bytes(buf, n, ALL_SEALS), 0);
+	for (size_t i = pad; i < 280; i++) {
+		bool used = i >= limit && (i - limit) / 8 < SPEC_RLIMITS &&
+			    ((i - limit) / 8 == SPEC_NOFILE || (i - limit) / 8 == SPEC_CORE ||
+			     (i - limit) / 8 == SPEC_DATA);
+
+		buf[i] ^= 1;
+		is_int(read_bytes(buf, n, ALL_SEALS), used ? 0 : -EPROTO);
+		buf[i] ^= 1;
+	}
+}
+
 static int
 read_changed(void (*change)(struct spec *s))
 {
@@ -265,6 +298,12 @@ REFUSED(watchdog_negative, s->watchdog_ns = -1)
 REFUSED(warn_without_signal, s->warn_signal = 0)
 REFUSED(warn_signal_large, s->warn_signal = 65)
 REFUSED(warn_signal_negative, s->warn_signal = -1)
+REFUSED(cpu_large, s->cpu_percent = SPEC_CPU_MAX + 1)
+REFUSED(io_weight_large, s->io_weight = SPEC_IO_WEIGHT_MAX + 1)
+REFUSED(memory_huge, s->memory_max = UINT64_MAX)
+REFUSED(pids_huge, s->pids_max = INT32_MAX + UINT64_C(1))
+REFUSED(rlimit_unknown, s->rlimits = SPEC_LIMIT_OF(SPEC_RLIMITS))
+REFUSED(rlimit_bit_of_another_kind, s->rlimits = SPEC_LIMIT_NICE)
 REFUSED(cwd_relative, s->cwd = relative)
 REFUSED(cwd_empty, s->cwd = empty)
 REFUSED(no_argv, strv_done(&s->argv))

@@ -25,6 +25,11 @@ same_job(const struct job *a, const struct job *b)
 	SAME(has_exit_code), SAME(exit_code), SAME(signal), SAME(has_leftovers), SAME(leftovers);
 	SAME(survivors_possible), SAME(cause_code), SAME(known_by), SAME(exec_errno);
 	SAME(out_bytes), SAME(out_dropped), SAME(has_usage), SAME(user_us), SAME(system_us);
+	SAME(has_memory_peak), SAME(memory_peak_bytes), SAME(has_io), SAME(io_read_bytes);
+	SAME(io_write_bytes), SAME(unenforced), SAME(stop.asked_us), SAME(stop.has_uid);
+	SAME(stop.uid), SAME(stop.pid), SAME(stop.parent), SAME(stop.term_us), SAME(stop.kill_us);
+	SAME(stop.main_ended_us), SAME(stop.has_counts), SAME(stop.term_processes);
+	SAME(stop.kill_processes);
 	SAME(max_rss_bytes), SAME(resolution_by), SAME(resolution_at_us), SAME(argv.n);
 	SAME(argv.size);
 	SAME_STR(name), SAME_STR(class_name), SAME_STR(key), SAME_STR(user), SAME_STR(home);
@@ -142,6 +147,20 @@ job_change(struct job *j, enum job_state to)
 	j->out_bytes = 1ULL << 60;
 	j->out_dropped = 1ULL << 50;
 	j->user_us = 1, j->system_us = 2, j->max_rss_bytes = 3;
+	j->has_memory_peak = j->has_io = true;
+	j->memory_peak_bytes = 4, j->io_read_bytes = 5, j->io_write_bytes = 6;
+	j->unenforced = JOB_LIMIT_MEMORY_MAX | JOB_LIMIT_DATA;
+	j->stop = (struct job_stop){.asked_us = T0 + 4,
+				    .has_uid = true,
+				    .uid = 4000000003U,
+				    .pid = 4194303,
+				    .parent = 1ULL << 61,
+				    .term_us = T0 + 5,
+				    .kill_us = T0 + 6,
+				    .main_ended_us = T0 + 7,
+				    .has_counts = true,
+				    .term_processes = 8,
+				    .kill_processes = 9};
 	need(job_set(&j->resolution_as, "failed") == 0 && job_set(&j->resolution_note, "n") == 0);
 	j->resolution_by = 4000000002U;
 	j->resolution_at_us = T0 + 3;
