@@ -16,6 +16,7 @@
 #include "spawner/cgroup.h"
 #include "spawner/children.h"
 #include "spawner/conn.h"
+#include "spawner/jobs.h"
 #include "spawner/monitor.h"
 #include "spawner/spawner.h"
 #include "spawner/tree.h"
@@ -211,14 +212,14 @@ children_tick(struct spawner *s)
 		tick_soon(s);
 }
 
-/* Never executed: the mark says so. A directory that is not there says nothing, somebody may have
- * removed it. */
+/* Never executed, and never will be: the mark says so. A directory that is not there says nothing,
+ * somebody may have removed it. */
 static bool
 never_ran(const struct spawner *s, const struct sweep *w)
 {
 	struct rundir_evidence e;
 
-	return s->jobs_fd >= 0 && rundir_look(s->jobs_fd, w->id, w->attempt, &e) == 0 && e.fresh;
+	return s->jobs_fd >= 0 && rundir_look(s->jobs_fd, w->id, w->attempt, &e) == 0 && e.swept;
 }
 
 /* Is all done that can be? RET_CERTAIN: nothing of the attempt is alive, provably. */
@@ -270,11 +271,18 @@ children_sweep(struct spawner *s, uint64_t conn, uint64_t id, uint32_t attempt)
 	struct child *m = find(s, id, attempt);
 	struct sweep w = {.conn = conn, .id = id, .attempt = attempt};
 	_close_ int cgroup = -1;
+	int r;
 
 	if (!list)
 		return -ENOMEM;
 	c->sweeps = list;
 	CRASH_POINT("spawner.sweep.read");
+	/* A monitor that we cannot reach, of an earlier spawner, may be about to start. */
+	r = jobs_bar(s, id, attempt);
+	if (r < 0)
+		log_warn("job %ju.%u cannot be kept from starting: %s; continuing", (uintmax_t)id,
+			 attempt, strerror(-r));
+	CRASH_POINT("spawner.sweep.barred");
 	w.until_ns = mono_now().ns + SWEEP_LIMIT;
 	if (m && m->pid && kill(m->pid, SIGKILL) == 0)
 		w.killed++;

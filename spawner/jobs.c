@@ -285,6 +285,20 @@ jobs_raise_seen(struct spawner *s, uint64_t seq)
 }
 
 int
+jobs_bar(struct spawner *s, uint64_t id, uint32_t attempt)
+{
+	char name[RUNDIR_NAME], from[RUNDIR_NAME + sizeof("/" RUNDIR_FRESH)],
+		to[RUNDIR_NAME + sizeof("/" RUNDIR_SWEPT)];
+
+	(void)rundir_name(id, attempt, name);
+	(void)snprintf(from, sizeof(from), "%s/%s", name, RUNDIR_FRESH);
+	(void)snprintf(to, sizeof(to), "%s/%s", name, RUNDIR_SWEPT);
+	if (renameat(s->jobs_fd, from, s->jobs_fd, to) == 0 || errno == ENOENT)
+		return 0;
+	return -errno;
+}
+
+int
 jobs_remove(struct spawner *s, uint64_t id, uint32_t attempt, bool keep)
 {
 	char name[RUNDIR_NAME], aside[SPARE_NAME];

@@ -26,6 +26,9 @@ int jobs_claim(struct spawner *s, const uint8_t uuid[16], uint64_t last_seq, uin
  * visible as a whole or not at all. 0, JOBS_E_EXISTS, -errno. */
 int jobs_build(struct spawner *s, uint64_t id, uint32_t attempt, uid_t uid, struct jobs_fds *ret);
 void jobs_fds_close(struct jobs_fds *f);
+/* What has not started shall never start: `fresh` becomes `swept`, or the monitor has been faster.
+ * 0, also when there is no `fresh`; or -errno: it may still start. */
+int jobs_bar(struct spawner *s, uint64_t id, uint32_t attempt);
 /* Raise `seen`, never lower it. */
 int jobs_raise_seen(struct spawner *s, uint64_t seq);
 /* Take the directory away, if there is one. KEEP: its monitor is known to be gone, so it may serve

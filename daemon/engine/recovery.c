@@ -7,9 +7,11 @@
  *
  *   1 another boot                               -> interrupted (reboot)
  *   2 connect to ctl: HELLO                      -> alive: adopted; a committed cancel is told
- * again refused                                    -> 3 3 result there -> its true end 4 else
- * SWEEP, and after SWEPT look again: 5 result there now                           -> its true end
- *   6 `fresh`, or no directory and `seen` below the row's sequence -> it never ran
+ *     refused                                    -> 3
+ *   3 result there                               -> its true end
+ *   4 else SWEEP, which makes `swept` of `fresh`, and after SWEPT look again:
+ *   5 result there now                           -> its true end
+ *   6 `swept`, or no directory and `seen` below the row's sequence -> it never ran
  *   7 anything else                              -> interrupted (monitor_lost, evidence_lost)
  *
  * A SWEEP goes out only over a spawner connection that was WELCOMEd before the refused connect of
@@ -136,7 +138,7 @@ never_ran(struct live *l, const struct rundir_evidence *ev)
 {
 	uint64_t seen;
 
-	if (ev->fresh)
+	if (ev->swept)
 		return true;
 	if (ev->dir)
 		return false;
@@ -186,6 +188,11 @@ conclude(struct live *l)
 	bool done;
 	int r = take_result(l, &ev, &done);
 
+	if (r == 0 && !done && ev.fresh) { /* the spawner could not bar it: it may still start */
+		l->phase = LIVE_UNKNOWN;
+		live_again(l);
+		return;
+	}
 	if (r == 0 && !done && !l->in_txn) {
 		if (l->spawn_error != 0)
 			sched_hold(l->engine);

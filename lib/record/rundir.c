@@ -132,8 +132,8 @@ look_markers(int dir, struct rundir_evidence *e)
 {
 	int r;
 
-	/* In the order in which the monitor changes them: a rename in between shows both, never
-	 * neither. */
+	/* In the order in which monitor or spawner change them: a rename in between shows both,
+	 * never neither. */
 	r = is_there(dir, RUNDIR_FRESH);
 	if (r < 0)
 		return r;
@@ -142,7 +142,11 @@ look_markers(int dir, struct rundir_evidence *e)
 	if (r < 0)
 		return r;
 	e->started = r;
-	if (e->started)
+	r = is_there(dir, RUNDIR_SWEPT);
+	if (r < 0)
+		return r;
+	e->swept = r && !e->started;
+	if (e->started || e->swept)
 		e->fresh = false;
 	return 0;
 }

@@ -3,7 +3,7 @@
  *
  *   jobs/uuid            16 raw bytes + newline-free: the database that owns this directory, as 32
  * hex digits jobs/seen            highest spawn sequence acted on, decimal and newline
- *   jobs/<id>.<attempt>/ fresh | started, ctl, notify, progress, result
+ *   jobs/<id>.<attempt>/ fresh | started | swept, ctl, notify, progress, result
  *   jobs/.new.<…>        being built, being removed, waiting for reuse, or about to change places
  * with `seen`: never read
  */
@@ -21,7 +21,8 @@
 #define RUNDIR_UUID "uuid"
 #define RUNDIR_SEEN "seen"
 #define RUNDIR_FRESH "fresh"
-#define RUNDIR_STARTED "started"
+#define RUNDIR_STARTED "started" /* what the monitor makes of `fresh`, before it executes */
+#define RUNDIR_SWEPT "swept"     /* what SWEEP makes of `fresh`: it will never be executed */
 #define RUNDIR_CTL "ctl"
 #define RUNDIR_NOTIFY "notify" /* datagram socket of the job's user, 0600 */
 #define RUNDIR_PROGRESS "progress"
@@ -42,7 +43,8 @@ int rundir_uuid_read(int jobs_fd, uint8_t ret[16]); /* 0, -ENOENT, -EPROTO, -err
 int rundir_uuid_write(int jobs_fd, const uint8_t uuid[16]);
 
 struct rundir_evidence {
-	bool dir, fresh, started;
+	bool dir;
+	bool fresh, started, swept; /* one of them at most */
 	bool has_result;
 	struct result result; /* valid if has_result */
 	bool has_progress;

@@ -101,7 +101,7 @@
 
 mtype:row = { NOROW, QUEUED, RUNNING, STOPPING, DONE, CANCELED, LATE, INTERRUPTED, NOT_STARTED };
 mtype:frame = { CLAIM, SPAWN, FORGET, SWEEP, WELCOME, CLAIMED, SWEPT };
-mtype:mark = { NO_MARK, FRESH, STARTED };
+mtype:mark = { NO_MARK, FRESH, STARTED, BARRED };
 mtype:monitor = { GONE, FORKED, READY, WORKING, STOPS_ASKED, STOPS_LATE, EMPTIED, WRITTEN, TOLD, UNWRITTEN };
 mtype:phase = { NO_LIVE, PUT_BACK, UNKNOWN, LINKED, SILENT, WAIT_UP, SWEEPING, SWEPT_, JUDGE, LATER };
 mtype:link = { L_NONE, L_LOOKING, L_NEW, L_LIVE, L_DONE };
@@ -366,8 +366,12 @@ inline spawned()
 {
 	sw = 0; sw_j = 0; sw_d = 0; sw_q = 0; sw_m = 0
 }
-inline sweep(d)
+inline sweep(d, fails)
 {
+	/* Of the two renames of `fresh`, this and the monitor's, one fails. What is barred never starts. */
+#ifndef BUG_FRESH_LEFT
+	if :: d_is[d] && d_mark[d] == FRESH && !fails -> d_mark[d] = BARRED :: else fi;
+#endif
 	y = 1;
 	do
 	:: y <= NL && m_d[y] == d ->
@@ -380,14 +384,19 @@ inline sweep(d)
 	od;
 	y = 0
 }
+#if defined(BUG_FRESH_LEFT) || defined(BUG_FRESH_IS_NEVER)
+#define UNBORN(d) (d_is[d] && (d_mark[d] == FRESH || d_mark[d] == BARRED))
+#else
+#define UNBORN(d) (d_is[d] && d_mark[d] == BARRED)
+#endif
 /* What the answer says: nothing of it is alive, provably. */
 #ifdef BUG_ABSENCE_IS_CERTAIN
-#define SWEPT_CERTAIN(d) (s_child[d] || cg[d] || !d_is[d] || d_mark[d] == FRESH)
+#define SWEPT_CERTAIN(d) (s_child[d] || cg[d] || !d_is[d] || UNBORN(d))
 #else
 #ifdef BUG_ALWAYS_CERTAIN
 #define SWEPT_CERTAIN(d) true
 #else
-#define SWEPT_CERTAIN(d) (s_child[d] || cg[d] || d_mark[d] == FRESH)
+#define SWEPT_CERTAIN(d) (s_child[d] || cg[d] || UNBORN(d))
 #endif
 #endif
 
@@ -439,9 +448,14 @@ proctype Spawner()
 	}
 	:: d_step { s_alive && sw == 0 && (req ? [SWEEP] || old ? [SWEEP]) ->
 		if
-		:: old ? [SWEEP] -> old ? SWEEP(z, x, _); sweep(x)
-		:: else -> req ? SWEEP(z, x, _); sweep(x); ack ! SWEPT(z, x, SWEPT_CERTAIN(x))
+		:: old ? [SWEEP] -> old ? SWEEP(z, x, _); sweep(x, false)
+		:: else -> req ? SWEEP(z, x, _); sweep(x, false); ack ! SWEPT(z, x, SWEPT_CERTAIN(x))
 		fi;
+		x = 0; z = 0
+	}
+	:: d_step { s_alive && sw == 0 && req ? [SWEEP] && ke > 0 -> /* the rename fails: nothing is barred */
+		ke--;
+		req ? SWEEP(z, x, _); sweep(x, true); ack ! SWEPT(z, x, SWEPT_CERTAIN(x));
 		x = 0; z = 0
 	}
 	:: d_step { old ? [CLAIM] -> old ? CLAIM(_, _, _) }
@@ -579,7 +593,7 @@ inline interrupted(j)
 #ifdef BUG_NO_STARTED_IS_NEVER
 #define NEVER_RAN(j) (d_is[D(j)] && d_mark[D(j)] != STARTED || !d_is[D(j)] && UNSEEN(j))
 #else
-#define NEVER_RAN(j) (d_is[D(j)] && d_mark[D(j)] == FRESH || !d_is[D(j)] && UNSEEN(j))
+#define NEVER_RAN(j) (UNBORN(D(j)) || !d_is[D(j)] && UNSEEN(j))
 #endif
 
 inline refused(j)
@@ -654,6 +668,9 @@ proctype Ctxd(byte j)
 		if
 #ifndef BUG_NO_SECOND_LOOK
 		:: d_is[D(j)] && d_result[D(j)] != 0 -> end_[j] = d_result[D(j)]; ph[j] = UNKNOWN
+#endif
+#if !defined(BUG_FRESH_LEFT) && !defined(BUG_FRESH_IS_NEVER) && !defined(BUG_NO_STARTED_IS_NEVER)
+		:: d_is[D(j)] && d_mark[D(j)] == FRESH -> ph[j] = UNKNOWN; l[j] = L_LOOKING /* it may still start */
 #endif
 		:: else -> ph[j] = JUDGE
 		fi
@@ -898,11 +915,7 @@ proctype World()
 #if KW > 0
 	:: d_step { kw > 0 && d_mark[0] != NO_MARK -> kw--; damage = true; d_mark[0] = NO_MARK }
 	:: d_step { kw > 0 && d_result[0] != 0 -> kw--; damage = true; d_result[0] = 0 }
-#ifdef GAP_CTL_WIPED_EARLY
 	:: d_step { kw > 0 && d_ctl[0] != 0 -> kw--; damage = true; d_ctl[0] = 0 }
-#else
-	:: d_step { kw > 0 && d_ctl[0] != 0 && d_mark[0] != FRESH && m[d_ctl[0]] != READY -> kw--; damage = true; d_ctl[0] = 0 }
-#endif
 	:: d_step { kw > 0 && d_is[0] -> kw--; damage = true; remove_dir(0) }
 #if ND > 1
 	:: d_step { kw > 0 && d_is[1] -> kw--; damage = true; remove_dir(1) }

@@ -22,6 +22,7 @@ holds() {
 	upgrade     KU=1 KC=1 KM=1 HARDY=1 CANCEL=1 ENDLESS=1
 	wipe        KC=1 KS=1 KW=2 HARDY=1
 	wipe-cg     KC=1 KS=1 KW=2 CG=1
+	wipe-fail   KC=1 KS=1 KW=1 KE=1
 	retry       NA=2 NL=3 KC=1 KS=1 CANCEL=1 RETRY=1
 	retry-lost  NA=2 NL=3 KS=1 KM=1 HARDY=1 RETRY=1
 	two         NJ=2 NL=3 KC=1 CANCEL=1
@@ -56,6 +57,8 @@ breaks() {
 	OLD_LOOK                   NO_COST  KC=1 KE=1 BUG_SWEEP_WHILE_CLAIMING=1
 	NO_LOOK_AGAIN              KEPT     KC=1 KS=1
 	NO_SWEEP                   ONCE     KC=1
+	FRESH_LEFT                 ONCE     KC=1 KS=1 KW=1
+	FRESH_IS_NEVER             ONCE     KC=1 KS=1 KW=1 KE=1
 	NO_SECOND_LOOK             TRUE_END KC=1 KW=1
 	ANY_ERROR_IS_REFUSAL       NO_COST  KE=1 KC=1
 	HELLO_NOT_NEEDED           NO_COST  KC=1
@@ -129,7 +132,6 @@ dir=$(mktemp -d "${TMPDIR:-/tmp}/ctx-model.XXXXXX") || exit 1
 list() {
 	holds | while read -r name flags; do echo "${name} ok $flags"; done
 	breaks | while read -r bug property flags; do echo "$bug broken BUG_$bug ONLY=$property $flags"; done
-	echo "gap-ctl-wiped-early broken GAP_CTL_WIPED_EARLY ONLY=ONCE KC=1 KS=1 KW=1"
 }
 wanted() {
 	local line n

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """ctx-spawner, spoken to in its own frames: claiming, spawning, forgetting, sweeping, dying, and peers that misbehave."""
 # test-timeout: 300
+import ctypes
 import errno
 import fcntl
 import os
@@ -442,6 +443,7 @@ def _():
         wait_until(j.refused, "ctl to be refused")
         is_(j.files(), ["ctl", "fresh", "notify"], "it provably never ran")
         is_(t.sweep(j.id, 1).flags, CERTAIN)
+        is_(j.files(), ["ctl", "notify", "swept"], "and never will")
         t.forget(j.id, 1)
         # A running job can record its end on a full file system.
         os.rmdir(os.path.join(t.jobs, ballast.pop()))
@@ -497,7 +499,9 @@ def _():
     with open(os.path.join(t.jobs, "77.1", "fresh"), "w", encoding="ascii"):
         pass
     is_(t.sweep(77, 1).flags, CERTAIN, "fresh: never ran")
-    os.rename(os.path.join(t.jobs, "77.1", "fresh"), os.path.join(t.jobs, "77.1", "started"))
+    is_(os.listdir(os.path.join(t.jobs, "77.1")), ["swept"], "and never will")
+    is_(t.sweep(77, 1).flags, CERTAIN, "asked again")
+    os.rename(os.path.join(t.jobs, "77.1", "swept"), os.path.join(t.jobs, "77.1", "started"))
     is_(t.sweep(77, 1).flags, 0, "started by an earlier spawner: who knows")
     os.unlink(os.path.join(t.jobs, "77.1", "started"))
     is_(t.sweep(77, 1).flags, 0, "neither mark: who knows")
@@ -505,6 +509,57 @@ def _():
     ok(not exited(live.hello.pid), "which is out of reach, so it lives")
     live.stop(STOP_NOW)
     is_(live.end().exit_code, -signal.SIGKILL)
+    done(t)
+
+
+class Unborn:
+    """A monitor held between its fork and its first instruction, by ptrace; its spawner was killed there, and its `ctl` removed."""
+
+    SEIZE, GETEVENTMSG, DETACH, O_TRACEFORK, WALL = 0x4206, 0x4201, 17, 2, 0x40000000
+
+    def __init__(self, t):
+        self.ptrace = ctypes.CDLL(None, use_errno=True).ptrace
+        self.ptrace.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
+        self.ptrace.restype = ctypes.c_long
+        self.do(self.SEIZE, t.pid, self.O_TRACEFORK)
+        self.job = t.send_spawn(["echo", "ran"])
+        self.stopped(t.pid)
+        pid = ctypes.c_ulong()
+        self.do(self.GETEVENTMSG, t.pid, ctypes.addressof(pid))
+        self.pid = pid.value
+        self.stopped(self.pid)
+        t.kill9()
+        os.unlink(os.path.join(self.job.dir, "ctl"))
+        is_(self.job.files(), ["fresh", "notify"], "what it finds when it goes on")
+        t.again()
+
+    def do(self, request, pid, data=None):
+        need(self.ptrace(request, pid, None, data) == 0, f"ptrace {request:#x}: {os.strerror(ctypes.get_errno())}")
+
+    def stopped(self, pid):
+        got = wait_until(lambda: (r := os.waitpid(pid, os.WNOHANG | self.WALL))[0] and r, f"{pid} to stop")
+        need(os.WIFSTOPPED(got[1]), f"{pid}: status {got[1]:#x}")
+
+    def go(self):
+        self.do(self.DETACH, self.pid)
+
+
+@case("SWEEP and a monitor that is about to start, and that nobody can find: one of them comes first")
+def _():
+    t = new()
+    m = Unborn(t)
+    is_(t.sweep(m.job.id, 1).flags, CERTAIN, "it never ran, and never will")
+    is_(m.job.files(), ["notify", "swept"])
+    m.go()
+    m.job.link.expect(SPAWN_FAILED, id=m.job.id, step=STEP_MONITOR, error=errno.ENOENT)
+    ok(m.job.link.closed(), "the monitor gives up without a HELLO")
+    wait_until(lambda: exited(m.pid), "it to end")
+    is_((m.job.output(), "started" in m.job.files()), (b"", False), "nothing was executed")
+    m = Unborn(t)
+    m.go()
+    is_(m.job.wait_hello().end().exit_code, 0)
+    is_((t.sweep(m.job.id, 1).flags, m.job.output()), (0, b"ran\n"), "it ran: nothing is claimed")
+    ok("swept" not in m.job.files())
     done(t)
 
 

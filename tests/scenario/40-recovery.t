@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """The recovery table of RECOVERY.md, line by line, with real deaths."""
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -223,6 +224,24 @@ def _():
     job = os.path.join(d.run, "jobs", f"{i}.1")
     os.rename(os.path.join(job, "started"), os.path.join(job, "fresh"))
     d.start()
+    j = d.wait_end(i)
+    is_((j["state"], j["attempt"]), ("succeeded", 1))
+    is_(count(marker), 2, "runs seen by the witness (one of them before we rewrote the evidence)")
+
+
+@case_if(os.geteuid() == 0, "`fresh` is there and cannot be taken away: it may still start, so nothing is concluded until it can")
+def _():
+    i, marker = stopped_with_dead_monitor()
+    job = os.path.join(d.run, "jobs", f"{i}.1")
+    os.rename(os.path.join(job, "started"), os.path.join(job, "fresh"))
+    is_(run(["mount", "--bind", job, job]).code, 0)
+    is_(run(["mount", "-o", "remount,bind,ro", job]).code, 0)
+    try:
+        d.start()
+        wait_until(lambda: len(re.findall(rf"job {i}\.1 cannot be kept from starting: Read-only", d.log_text())) >= 2, "another try")
+        is_((d.job(i)["state"], d.job(i)["attempt"]), ("running", 1))
+    finally:
+        run(["umount", job])
     j = d.wait_end(i)
     is_((j["state"], j["attempt"]), ("succeeded", 1))
     is_(count(marker), 2, "runs seen by the witness (one of them before we rewrote the evidence)")

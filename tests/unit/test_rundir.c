@@ -142,7 +142,16 @@ TEST(look)
 	ok(e.dir && !e.fresh && e.started && !e.has_result);
 	put("42.1/fresh", "", 0); /* as if the rename came between two looks */
 	is_int(rundir_look(dir, 42, 1, &e), 0);
-	ok(!e.fresh && e.started);
+	ok(!e.fresh && e.started && !e.swept);
+	need(unlinkat(dir, "42.1/started", 0) == 0);
+	need(renameat(dir, "42.1/fresh", dir, "42.1/swept") == 0);
+	is_int(rundir_look(dir, 42, 1, &e), 0);
+	ok(e.dir && e.swept && !e.fresh && !e.started);
+	put("42.1/fresh", "", 0);
+	is_int(rundir_look(dir, 42, 1, &e), 0);
+	ok(e.swept && !e.fresh && !e.started);
+	need(unlinkat(dir, "42.1/fresh", 0) == 0);
+	need(renameat(dir, "42.1/swept", dir, "42.1/started") == 0);
 	result_init(&r, 42, 1);
 	r.flags = RESULT_HAS_STATUS;
 	r.wait_status = 256;
