@@ -10,6 +10,7 @@
 #include "cli/cli.h"
 #include "cli/conn.h"
 #include "cli/exitcode.h"
+#include "cli/linger.h"
 #include "cli/options.h"
 #include "cli/out.h"
 #include "cli/view.h"
@@ -114,6 +115,31 @@ check_wal(struct doctor *d, const json_t *stats)
 }
 
 static int
+check_rows(struct doctor *d, const json_t *stats)
+{
+	int64_t n = json_integer_value(json_object_get(stats, "broken_rows"));
+	char text[200];
+
+	if (n <= 0)
+		return 0;
+	(void)snprintf(text, sizeof(text),
+		       "database: the rows of %" PRId64 " jobs are malformed (the log of ctxd names "
+		       "them): they are left as they are and not looked after",
+		       n);
+	return problem(d, text);
+}
+
+/* What a user's own daemon runs ends with the user's manager, if it is a unit of that. */
+static int
+check_linger(struct doctor *d, const json_t *stats)
+{
+	if (!linger_missing(json_integer_value(json_object_get(stats, "pid"))))
+		return 0;
+	return problem(d, "logout: ctxd is a unit of your session manager, which ends at your last "
+			  "logout, and all jobs with it; `loginctl enable-linger` keeps it");
+}
+
+static int
 check_surroundings(struct doctor *d, const json_t *stats)
 {
 	const char *mode = json_string_value(json_object_get(stats, "mode"));
@@ -122,7 +148,14 @@ check_surroundings(struct doctor *d, const json_t *stats)
 	if (r == 0)
 		r = check_wal(d, stats);
 	if (r == 0)
+		r = check_rows(d, stats);
+	if (r == 0)
 		r = check_clock(d, stats);
+	if (r == 0 && json_is_true(json_object_get(stats, "draining")))
+		r = problem(d, "shutdown: nothing is accepted or started until ctxd is started "
+			       "anew");
+	if (r == 0 && mode && strcmp(mode, "user") == 0)
+		r = check_linger(d, stats);
 	if (r == 0 && mode && strcmp(mode, "system") == 0 &&
 	    json_is_true(json_object_get(stats, "spawner_up")) &&
 	    !json_is_true(json_object_get(stats, "cgroup")))

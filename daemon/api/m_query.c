@@ -75,6 +75,8 @@ m_query_stats(struct call *c, void *args)
 	jw_bool(&j, "spawner_up", s.spawner_up);
 	jw_bool(&j, "cgroup", s.cgroup);
 	jw_bool(&j, "storage_ok", s.storage_ok);
+	jw_bool(&j, "draining", s.draining);
+	jw_int(&j, "broken_rows", (int64_t)s.broken_rows);
 	varlink_reply_close(&j, false);
 	return 0;
 }

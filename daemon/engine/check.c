@@ -42,7 +42,8 @@ engine_check(struct engine *g)
 	struct store_counts c;
 	uint64_t running;
 
-	if (!g->started || store_counts(g->store, &c) != 0)
+	/* A malformed row counts in the database alone. */
+	if (!g->started || store_n_broken(g->store) > 0 || store_counts(g->store, &c) != 0)
 		return;
 	running = c.by_state[JOB_RUNNING] + c.by_state[JOB_STOPPING];
 	agree("queued jobs", g->lanes.queued + g->lanes.delayed, c.by_state[JOB_QUEUED]);

@@ -157,8 +157,10 @@ engine_new(struct ev_loop *loop, const struct engine_options *o, struct engine *
 	events_init(g);
 	delay_init(g);
 	spool_init(g);
+	sweep_init(g);
 	scope_init(g);
 	bound_init(g);
+	shutdown_init(g);
 	g->socket_path = strdup(o->socket_path);
 	r = g->socket_path ? open_parts(g, o, e) : ctx_err_set(e, 0, -ENOMEM, "out of memory");
 	if (r < 0) {
@@ -180,11 +182,13 @@ engine_free(struct engine *g)
 	sched_done(g);
 	delay_done(g);
 	scope_done(g);
+	shutdown_done(g);
 	if (g->started)
 		retain_done(g);
 	if (g->txn)
 		before_commit(g);
 	g->txn = txn_free(g->txn);
+	sweep_done(g);
 	spool_done(g);
 	g->exec = exec_free(g->exec);
 	while ((n = map_next(&g->live, NULL)))

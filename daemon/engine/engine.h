@@ -48,6 +48,7 @@ struct refusal {
 };
 int refusal_set(struct refusal *r, enum refusal_kind kind, const char *field, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));         /* returns ENGINE_E_REFUSED */
+int refusal_draining(struct refusal *r);               /* the same, with what all are told */
 void refusal_from_errno(struct refusal *r, int error); /* StorageUnavailable with a reason */
 
 struct requester { /* who asks; lives in the connection */
@@ -117,6 +118,12 @@ void engine_start(struct engine *g); /* after the sockets listen: link the spawn
  * nothing. */
 void engine_stop(struct engine *g);
 uint64_t engine_running(const struct engine *g);            /* rows running or stopping */
+/* The machine goes down: all that runs is asked to stop, and killed WITHIN_US later (0: after its
+ * own grace alone); it ends as interrupted, cause shutdown. Nothing is accepted or started any more
+ * in the life of G. *RET_N: how many were asked by this call. 0 or negative errno. Over when
+ * engine_running is 0. */
+int
+engine_shutdown(struct engine *g, const struct requester *who, int64_t within_us, uint64_t *ret_n);
 void engine_policy_set(struct engine *g, struct policy *p); /* takes P, frees the old one */
 const struct policy *engine_policy(const struct engine *g);
 bool engine_is_admin(const struct engine *g, const struct requester *who);
@@ -187,6 +194,7 @@ struct engine_stats {
 	struct engine_space state, output, run;
 	int64_t clock_step_us; /* how far the wall clock was set since the start */
 	bool spawner_up, cgroup, storage_ok;
+	bool draining; /* engine_shutdown was called */
 	uint64_t broken_rows; /* of jobs, found malformed since the start */
 	uint64_t monitors; /* linked */
 };

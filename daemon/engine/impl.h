@@ -18,10 +18,12 @@
  *   resolve.c    what a person says of a half-processed job
  *   progress.c   what jobs say of themselves; signals to them
  *   events.c     history for readers, and who is told that there is more of it
- *   spool.c      standard input of jobs; sweep.c removes what of it nobody needs
+ *   spool.c      standard input of jobs
+ *   sweep.c      removes input and output that a crash left behind
  *   submit.c     accepting a job; submit_check.c says which are not
  *   prune.c      removing what is over, because somebody asks; retain.c: by itself
  *   metrics.c    what is counted, together with what is now
+ *   shutdown.c   the machine goes down: all that runs is stopped, nothing more is begun
  *   control.c query.c watch.c notice.c refusal.c   what their names say
  *
  * Rules: the database is the truth. Counts in memory follow it and are rebuilt from it when a
@@ -120,9 +122,13 @@ struct spools {           /* standard input of jobs */
 	uint64_t dirty;   /* its number */
 	uint64_t temp;    /* of the last named temporary file */
 	struct map users; /* of struct spool_user: who holds spools, by uid */
-	DIR *top, *sub;   /* where the sweep is; NULL: not there */
-	uint64_t sub_number;
-	ev_timer sweep;
+};
+
+struct sweep {                      /* of stdin/, then of output/ */
+	bool want_outputs, outputs; /* shall it go there; is it there */
+	DIR *top, *sub;             /* where it is; NULL: not there */
+	uint64_t number;            /* of SUB */
+	ev_timer timer;
 };
 
 struct engine {
@@ -134,10 +140,11 @@ struct engine {
 	struct policy *policy;
 	char *socket_path;
 	bool system_mode, stopping, started;
-	bool check; /* CTXD_CHECK=1 */
+	bool draining; /* nothing is accepted or started any more: see shutdown.c */
+	bool check;    /* CTXD_CHECK=1 */
 	uint8_t boot[16];
 	int64_t started_us, started_ns; /* wall, CLOCK_BOOTTIME */
-	int state_fd, run_fd;           /* directories: how much room they have; -1: not open */
+	int state_fd, run_fd;           /* the two directories; -1: not open */
 	struct map live;                /* of struct live, by id */
 	struct lanes lanes;
 	struct map watches;          /* of struct watch_group, by job id */
@@ -158,7 +165,9 @@ struct engine {
 	struct list listeners; /* of struct engine_listener */
 	bool changed;          /* CHANGED_FX is out: it tells the listeners after this commit */
 	struct effect changed_fx;
+	ev_timer drained_by; /* then what is still stopping is killed */
 	struct spools spools;
+	struct sweep sweep;
 	struct metrics metrics;
 };
 
@@ -235,7 +244,8 @@ void live_again(struct live *l); /* try the unfinished step later */
 int live_stop(struct engine *g, struct job *j, const struct why *why, bool now);
 /* J is being stopped: KILL at once, unless that has been said. */
 int live_hurry(struct engine *g, struct job *j);
-/* How J ends that is, or was, stopped for its cause: canceled or deadline_exceeded. */
+/* How J ends that is, or was, stopped for its cause: canceled, deadline_exceeded, or interrupted.
+ */
 enum job_state live_stop_end(const struct job *j);
 /* Why J, whose deadline passed, ends; its monitor began to stop it at AT_US (0: not known). TEXT is
  * the caller's, 160 bytes do. */
@@ -394,10 +404,16 @@ int spool_open(struct engine *g, uint64_t id); /* fd for reading, -ENOENT, or an
 bool spool_kept(struct engine *g, uint64_t id);
 void spool_remove(struct engine *g, uint64_t id); /* its job needs it no more */
 
-/* ---- sweep.c: removes input that a crash left behind, a few files at a time */
+/* ---- sweep.c: removes input and output that a crash left behind, a few files at a time */
 void sweep_init(struct engine *g);
 void sweep_start(struct engine *g);
 void sweep_done(struct engine *g);
+
+/* ---- shutdown.c */
+void shutdown_init(struct engine *g);
+void shutdown_done(struct engine *g);
+/* Is J being stopped because the machine goes down? */
+bool shutdown_stops(const struct job *j);
 
 /* ---- watch.c, retain.c, engine.c */
 bool watch_any(const struct engine *g, uint64_t job);

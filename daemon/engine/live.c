@@ -29,7 +29,7 @@ struct finish_fx {
 	struct effect fx;
 	struct engine *g;
 	struct job *job;   /* owned */
-	struct job *ended; /* owned; JOB as it ended, when it is at its next attempt by now; or NULL */
+	struct job *ended; /* owned: JOB as it ended, if it has gone on to its next attempt */
 	uint32_t attempt;  /* that ended */
 	bool was_live;
 };
@@ -227,6 +227,8 @@ live_stop_end(const struct job *j)
 {
 	bool late = j->cause_code == CAUSE_DEADLINE || j->cause_code == CAUSE_PARENT_DEADLINE;
 
+	if (j->cause_code == CAUSE_SHUTDOWN)
+		return JOB_INTERRUPTED;
 	return late ? JOB_DEADLINE_EXCEEDED : JOB_CANCELED;
 }
 
@@ -404,7 +406,7 @@ live_finish_one(struct engine *g, struct job *j, enum job_state to, const struct
 int
 live_finish(struct engine *g, struct job *j, enum job_state to, const struct why *why)
 {
-	bool itself = j->state == JOB_RUNNING; /* nobody stopped it */
+	bool itself = j->state == JOB_RUNNING || shutdown_stops(j); /* nobody wanted it to end */
 	struct finish_fx *f;
 	int r = finish(g, j, to, why, &f);
 
@@ -507,6 +509,14 @@ ended_before_stop(const struct live *l, const struct result *res)
 	       res->ended_us < l->engine->started_us;
 }
 
+/* It was asked to stop because the machine goes down, but ended before it was told, or for its
+ * deadline. */
+static bool
+ended_before_shutdown(const struct job *j, const struct result *res)
+{
+	return shutdown_stops(j) && res->stop_cause != STOP_CAUSE_REQUEST;
+}
+
 /* The judgement: the state and cause that follow from the row and the facts. First cause wins, and
  * the first one that was committed is the first. */
 static enum job_state
@@ -515,7 +525,8 @@ judge(const struct live *l, const struct job *j, struct why *why, char *text, si
 	const struct result *res = &l->end;
 
 	*why = (struct why){CAUSE_NONE, NULL, -1};
-	if (j->state == JOB_STOPPING && !ended_before_stop(l, res))
+	if (j->state == JOB_STOPPING && !ended_before_stop(l, res) &&
+	    !ended_before_shutdown(j, res))
 		return live_stop_end(j); /* keeps its cause */
 	if (res->stop_cause == STOP_CAUSE_DEADLINE) {
 		live_deadline_why(l->engine, j, res->term_us, why, text, size);

@@ -119,6 +119,8 @@ engine_stats(struct engine *g, struct engine_stats *ret)
 		.spawner_up = exec_is_up(g->exec),
 		.cgroup = exec_is_up(g->exec) && exec_flags(g->exec) & WELCOME_CGROUP,
 		.storage_ok = txn_ok(g->txn),
+		.draining = g->draining,
+		.broken_rows = store_n_broken(g->store),
 		.monitors = exec_n_links(g->exec),
 	};
 	return store_counts(g->store, &ret->counts);

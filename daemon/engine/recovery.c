@@ -285,7 +285,8 @@ on_dir(void *arg, uint64_t id, uint32_t attempt)
 {
 	struct engine *g = arg;
 
-	if (!live_of(g, id, attempt))
+	/* Of a row that cannot be read nobody knows whether this is its evidence. */
+	if (!live_of(g, id, attempt) && !store_broken(g->store, id))
 		(void)exec_forget(g->exec, id, attempt);
 }
 

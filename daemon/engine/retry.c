@@ -153,8 +153,11 @@ retry_asked(struct engine *g, const struct requester *who, struct job *j, const 
 	    struct refusal *r)
 {
 	struct why why = {CAUSE_NONE, "retried", who->uid};
-	int e = check(g, j, wall_to_usec(wall_now()), field, r);
+	int e;
 
+	if (g->draining)
+		return refusal_draining(r);
+	e = check(g, j, wall_to_usec(wall_now()), field, r);
 	e = e ? e : submit_check_room(g, j->uid, r);
 	if (e)
 		return e;
@@ -256,8 +259,7 @@ retry_itself(struct engine *g, struct job *j, struct job **ret_ended)
 	int64_t delay = backoff(j), at;
 	int r;
 
-	if (j->kind != JOB_KIND_JOB || j->cancel_attempt == j->attempt ||
-	    (int64_t)j->retried >= allowance(g, j))
+	if (j->kind != JOB_KIND_JOB || (int64_t)j->retried >= allowance(g, j))
 		return 0;
 	at = wall_to_usec(wall_now()) + delay;
 	r = check(g, j, at, "id", &refusal);

@@ -18,11 +18,6 @@ enum { OVERDUE_PER_TURN = 64 };
 #define LOOK_MOST 60.0 /* seconds between two looks at the clock */
 #define LOOK_LEAST 0.001
 
-struct open_fx {
-	struct effect fx;
-	struct job *job; /* owned */
-};
-
 /* ---- deadlines */
 
 static void
@@ -198,35 +193,6 @@ make_scope(struct engine *g, const struct requester *who, const struct scope_arg
 	return 0;
 }
 
-static void
-open_run(struct effect *fx, int result)
-{
-	struct open_fx *f = container_of(fx, struct open_fx, fx);
-
-	if (result == 0)
-		engine_log_edge(f->job, "open");
-	(void)job_free(f->job);
-	free(f);
-}
-
-/* The row, and after the commit the line in the log. Nothing can fail once the row is written. */
-static int
-insert(struct engine *g, struct job *j, int64_t by_uid)
-{
-	struct open_fx *f = calloc(1, sizeof(*f));
-	int r = lifecycle_create(g, j, NULL, by_uid);
-
-	if (f && r == 0)
-		f->job = job_copy(j);
-	if (!f || !f->job) {
-		free(f);
-		return r; /* a line less in the log */
-	}
-	f->fx.run = open_run;
-	txn_defer(g->txn, &f->fx);
-	return r;
-}
-
 int
 engine_scope(struct engine *g, const struct requester *who, const struct scope_args *a,
 	     struct job **ret, struct notices *n, struct refusal *r)
@@ -236,6 +202,8 @@ engine_scope(struct engine *g, const struct requester *who, const struct scope_a
 
 	if (g->stopping)
 		return refusal_set(r, REFUSAL_NOT_READY, NULL, "ctxd is stopping");
+	if (g->draining)
+		return refusal_draining(r);
 	e = submit_check_names(g, a->name, a->class_name, r);
 	e = e ? e : submit_check_times(a->timeout_us, a->deadline_us, r);
 	e = e ? e : check_room(g, r);
@@ -243,9 +211,10 @@ engine_scope(struct engine *g, const struct requester *who, const struct scope_a
 	if (e)
 		return e;
 	submit_notice_clamp(j, n);
-	e = insert(g, j, who->uid);
+	e = lifecycle_create(g, j, NULL, who->uid);
 	if (e < 0)
 		return err_pass(e);
+	lifecycle_log(g, j, "open");
 	CRASH_COMMIT("ctxd.scope");
 	scope_arm(g);
 	*ret = take_ptr(j);

@@ -71,13 +71,11 @@ void
 spool_init(struct engine *g)
 {
 	g->spools = (struct spools){.dir_fd = -1, .dirty_fd = -1};
-	sweep_init(g);
 }
 
 void
 spool_done(struct engine *g)
 {
-	sweep_done(g);
 	map_done(&g->spools.users);
 	if (g->spools.dirty_fd >= 0)
 		(void)close(g->spools.dirty_fd);

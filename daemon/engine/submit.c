@@ -45,6 +45,7 @@ submit_copy_who(struct job *j, const struct requester *who)
 {
 	j->uid = who->uid;
 	j->gid = who->gid;
+	j->submitted_by = who->uid;
 	if (who->n_groups > 0) {
 		j->groups = reallocarray(NULL, who->n_groups, sizeof(*j->groups));
 		if (!j->groups)
@@ -145,6 +146,23 @@ notice_earlier(const struct job *j, struct notices *n)
 		"timeout",
 		dur_format(dur_usec(j->timeout_us), granted, sizeof(granted)),
 		job_rule_name(j->deadline_rule));
+}
+
+/* The warning is for those who can still do something about it. */
+static void
+notice_warn(const struct job *j, struct notices *n)
+{
+	int64_t latest = deadline_latest(j), left = j->timeout_us;
+	char warn[CLOCK_TEXT];
+
+	if (latest > 0 && latest - wall_to_usec(wall_now()) < left)
+		left = latest - wall_to_usec(wall_now());
+	if (j->warn_us == 0 || j->warn_us < left)
+		return;
+	notice_add(n,
+		   "warn: %s before the deadline is before the start: the warning is given as soon "
+		   "as the job starts",
+		   dur_format(dur_usec(j->warn_us), warn, sizeof(warn)));
 }
 
 static void
@@ -248,6 +266,7 @@ submit_new(struct engine *g, const struct requester *who, const struct submit_ar
 	assert(j);
 	submit_notice_clamp(j, n);
 	notice_earlier(j, n);
+	notice_warn(j, n);
 	notice_retries(g->policy, j, n);
 	e = a->stdin_spool ? insert_with_input(g, j, &env, a->stdin_spool, r)
 			   : insert(g, j, &env, r);
@@ -282,6 +301,8 @@ engine_submit(struct engine *g, const struct requester *who, const struct submit
 	CRASH_POINT("ctxd.submit.read");
 	e = a->key ? key_find(g, who, a, ret_job, r) : KEY_E_NEW;
 	*ret_created = e == KEY_E_NEW;
+	if (*ret_created && g->draining)
+		return refusal_draining(r);
 	if (*ret_created)
 		return submit_new(g, who, a, false, ret_job, n, r);
 	if (e == 0) {

@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "exec/output.h"
+#include "record/rundir.h"
 
 enum { OUTPUT_PATH = 64, OUTPUT_PER_DIR = 1000, SPARE_MAX = 64 };
 
@@ -152,6 +153,20 @@ output_open(struct output *o, uint64_t id, uint32_t attempt, enum output_stream 
 	if (!S_ISREG(st.st_mode))
 		return err_raise(-EBADF, "output/%s is no file any more", path);
 	return take_fd(fd);
+}
+
+int
+output_parse(const char *name, uint64_t *ret_id, uint32_t *ret_attempt)
+{
+	const char *dot = strrchr(name, '.');
+	char stem[OUTPUT_PATH];
+
+	if (!dot || (strcmp(dot, ".log") != 0 && strcmp(dot, ".err") != 0) ||
+	    (size_t)(dot - name) >= sizeof(stem))
+		return -EINVAL;
+	memcpy(stem, name, (size_t)(dot - name));
+	stem[dot - name] = '\0';
+	return rundir_parse(stem, ret_id, ret_attempt) == 0 ? 0 : -EINVAL;
 }
 
 int

@@ -23,6 +23,8 @@ int output_create(struct output *o, uint64_t id, uint32_t attempt, enum output_s
 void output_spare(struct output *o, uint64_t id, uint32_t attempt);
 /* For reading: fd, -ENOENT (none, or expired), or -errno. */
 int output_open(struct output *o, uint64_t id, uint32_t attempt, enum output_stream stream);
+/* Whose file NAME is that lies in a directory of output/: 0, or -EINVAL when it is no such name. */
+int output_parse(const char *name, uint64_t *ret_id, uint32_t *ret_attempt);
 /* Both streams; 0 also when there is none. */
 int output_remove(struct output *o, uint64_t id, uint32_t attempt);
 /* Size and hole. */

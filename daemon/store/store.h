@@ -220,6 +220,9 @@ int store_job_delete(struct store *s,
 int store_old_outputs(struct store *s, int64_t before_us, struct store_old *ret, size_t max,
 		      size_t *ret_n);
 int store_output_gone(struct store *s, uint64_t id); /* mark: output was removed */
+/* May somebody want the output of job ID? 0: no, for its record is gone, or marked as above. 1:
+ * yes, or it is no job of this database. Or negative errno. */
+int store_output_kept(struct store *s, uint64_t id);
 /* Drop environments of jobs ended before BEFORE_US, at most MAX; whose they were, in IDS. */
 int store_env_expire(struct store *s, int64_t before_us, uint64_t *ids, size_t max, size_t *ret_n);
 

@@ -9,17 +9,19 @@ const char *const store_context_sql[Q_N] = {
 	[Q_JOB_BY_KEY] = "SELECT id FROM job INDEXED BY job_by_key WHERE key = ? AND uid = ?",
 	[Q_ATTACHED] = "SELECT id FROM job INDEXED BY job_attached"
 		       " WHERE parent = ? AND id > ? AND parent > 0 AND state <= 4 AND inherit >= 8"
-		       " ORDER BY id LIMIT ?",
+		       " AND NOT is_broken(id) ORDER BY id LIMIT ?",
 	[Q_SCOPES] = "SELECT " STORE_COLUMNS " FROM job INDEXED BY job_scopes"
 		     " WHERE state = 4 ORDER BY deadline_boot_ns, id",
 	[Q_SCOPE_NEXT_DEADLINE] = "SELECT deadline_boot_ns FROM job INDEXED BY job_scopes"
-				  " WHERE state = 4 AND deadline_boot_ns > 0"
+				  " WHERE state = 4 AND deadline_boot_ns > 0 AND NOT is_broken(id)"
 				  " ORDER BY deadline_boot_ns LIMIT 1",
 	[Q_SCOPE_OVERDUE] = "SELECT id FROM job INDEXED BY job_scopes"
 			    " WHERE state = 4 AND deadline_boot_ns > 0 AND deadline_boot_ns <= ?"
+			    " AND NOT is_broken(id)"
 			    " ORDER BY deadline_boot_ns, id LIMIT ?",
 	[Q_BOUND] = "SELECT id FROM job INDEXED BY job_bound"
-		    " WHERE id > ? AND bound = 1 AND state <= 4 ORDER BY id LIMIT ?",
+		    " WHERE id > ? AND bound = 1 AND state <= 4 AND NOT is_broken(id)"
+		    " ORDER BY id LIMIT ?",
 };
 _Static_assert(INHERIT_CANCEL == 8 && (INHERIT_VALUES | INHERIT_TRACE | INHERIT_DEADLINE) < 8,
 	       "job_attached knows cancel by its being the highest bit");

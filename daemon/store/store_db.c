@@ -34,8 +34,10 @@ prepare(struct store *s, enum store_query q)
 int
 store_db_prepare(struct store *s)
 {
-	int r;
+	int r = store_broken_init(s);
 
+	if (r < 0)
+		return r;
 	for (unsigned q = 0; q < Q_LIST; q++) {
 		r = prepare(s, (enum store_query)q);
 		if (r < 0)
@@ -51,6 +53,7 @@ store_db_finalize(struct store *s)
 		(void)sqlite3_finalize(s->stmts[q]);
 		s->stmts[q] = NULL;
 	}
+	store_broken_done(s);
 }
 
 sqlite3_stmt *

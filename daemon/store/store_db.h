@@ -65,6 +65,7 @@ enum store_query {
 	Q_OLD_OUTPUTS,
 	Q_OLD_WALK,
 	Q_OUTPUT_GONE,
+	Q_OUTPUT_KEPT,
 	Q_JOB_DELETE,
 	Q_HISTORY_DELETE,
 	Q_EDGE_KEEP,
@@ -97,9 +98,9 @@ struct store {
 	uint64_t seq_committed;
 	uint64_t edge; /* of history: highest taken */
 	uint64_t edge_committed;
-	bool txn;        /* between store_begin and the end of the transaction */
-	bool poisoned;   /* SQLite or an error took the transaction away */
-	bool backing_up; /* store_backup.c has a snapshot, or a copy */
+	bool txn;          /* between store_begin and the end of the transaction */
+	bool poisoned;     /* SQLite or an error took the transaction away */
+	bool backing_up;   /* store_backup.c has a snapshot, or a copy */
 	struct map broken; /* store_broken.c: rows that were found malformed, by id */
 };
 

@@ -44,9 +44,10 @@ store_env_get(struct store *s, uint64_t id, struct strv *ret)
 	if (r <= 0)
 		return r < 0 ? r : STORE_E_NOT_FOUND;
 	r = strv_from_bytes(ret, sqlite3_column_blob(st, 0), (size_t)sqlite3_column_bytes(st, 0));
-	if (r == -EINVAL)
-		return err_raise(-EUCLEAN, "database: environment of job %llu is malformed",
-				 (unsigned long long)id);
+	if (r == -EINVAL) {
+		store_broken_add(s, id, "its environment");
+		return -EUCLEAN;
+	}
 	return r;
 }
 

@@ -227,7 +227,7 @@ store_list(struct store *s, const struct store_filter *f, store_job_fn fn, void 
 	bind_filter(st, f, after, end != 0 || f->last ? end : INT64_MAX);
 	while ((r = store_db_row(s, st)) > 0) {
 		r = store_row_decode(s, st, &row);
-		if (r == 0 && !has_values(&row.job, f->values))
+		if (row.malformed || (r == 0 && !has_values(&row.job, f->values)))
 			continue;
 		if (r == 0)
 			r = fn(arg, &row.job);

@@ -17,6 +17,8 @@ const char *const store_old_sql[Q_N] = {
 		"SELECT id, attempt, uid, ended FROM job INDEXED BY job_ended"
 		" WHERE state >= 5 AND (state <> 9 OR resolution_as IS NOT NULL) AND ended < ?1"
 		" AND (ended, id) > (?2, ?3) ORDER BY ended, id LIMIT ?4",
+	[Q_OUTPUT_KEPT] = "SELECT (SELECT state < 5 OR output_gone = 0 FROM job WHERE id = ?1),"
+			  " (SELECT seq FROM sqlite_sequence WHERE name = 'job')",
 	[Q_OUTPUT_GONE] = "UPDATE job SET output_gone = 1 WHERE id = ?",
 	[Q_JOB_DELETE] = "DELETE FROM job WHERE id = ?",
 	[Q_HISTORY_DELETE] = "DELETE FROM history INDEXED BY history_job WHERE job = ?",
@@ -116,6 +118,26 @@ int
 store_output_gone(struct store *s, uint64_t id)
 {
 	return run_for(s, Q_OUTPUT_GONE, id);
+}
+
+int
+store_output_kept(struct store *s, uint64_t id)
+{
+	_reset_ sqlite3_stmt *st;
+	int r;
+
+	st = store_db_stmt(s, Q_OUTPUT_KEPT, &r);
+	if (!st)
+		return r;
+	if (id > INT64_MAX)
+		return 1;
+	(void)sqlite3_bind_int64(st, 1, (sqlite3_int64)id);
+	r = store_db_row(s, st);
+	if (r <= 0)
+		return r < 0 ? r : 1;
+	if (sqlite3_column_type(st, 0) != SQLITE_NULL)
+		return sqlite3_column_int(st, 0) != 0;
+	return (sqlite3_int64)id > sqlite3_column_int64(st, 1);
 }
 
 static int
