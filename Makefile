@@ -30,6 +30,8 @@ override LDFLAGS += -pie -Wl,-z,relro,-z,now $(if $(SANITIZE),-fsanitize=$(SANIT
 # The spawner is static: nothing but libc, and a monitor (a fork of it) stays small. So is ctxctl: a dynamic start costs
 # users a tenth of each call. A sanitizer cannot be linked statically.
 STATIC := $(if $(SANITIZE),,-static-pie)
+# Empty where the distribution has no libjansson.a.
+STATIC_CTXCTL ?= $(STATIC)
 
 EV_LIBS := -lev
 JANSSON_CFLAGS := $(shell $(PKGCONFIG) --cflags jansson 2>/dev/null)

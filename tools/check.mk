@@ -35,7 +35,7 @@ fuzz:					## fuzz every parser of foreign bytes, FUZZ_SECONDS=30 each (clang)
 	tools/fuzz.sh build-fuzz $(FUZZ_SECONDS)
 
 
-lint: check-source lint-format lint-tidy lint-cppcheck lint-man lint-shell lint-units	## everything that judges the source
+lint: check-source lint-format lint-tidy lint-cppcheck lint-man lint-shell lint-units lint-version	## everything that judges the source
 lint-format:
 	$(CLANG_FORMAT) --dry-run -Werror $(C_SOURCES)
 lint-tidy:
