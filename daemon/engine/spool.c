@@ -22,6 +22,7 @@ enum {
 	SPOOL_PER_DIR = 1000,
 	SPOOL_USER_FILES = 256, /* of one user, that are no job's yet */
 	SPOOL_USER_MOST = 8,    /* their bytes: as many as this many of the largest hold */
+	SPOOL_BEHIND = 1 << 20, /* bytes that may be on their way to the disk */
 };
 /* FNV-1a, 64 bits. It tells whether a user who asks again under a key of theirs sends the same
  * input again; who makes two inputs collide deceives nobody but themselves. */
@@ -39,6 +40,8 @@ struct spool {
 	int fd;                  /* -1: a job has it */
 	uint64_t temp;           /* number in its temporary name; 0: nameless */
 	uint64_t bytes, hash;
+	uint64_t written; /* bytes that the disk has; of those behind it nothing is known */
+	int error;        /* -errno: the disk refused some of it, and says so only once; 0: none */
 };
 struct keep_fx {
 	struct effect fx;
@@ -203,6 +206,27 @@ write_at(int fd, const char *p, size_t n, uint64_t offset)
 	return 0;
 }
 
+/* The disk begins with what was added, and is never more than SPOOL_BEHIND bytes behind: so a
+ * slow one holds up the loop for a moment with each piece, and not for seconds when all is synced
+ * for the job. 0, or -errno: what it could not write is lost. */
+static int
+write_behind(struct spool *s, size_t added)
+{
+	const unsigned all =
+		SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+	uint64_t to = s->bytes > SPOOL_BEHIND ? s->bytes - SPOOL_BEHIND : 0;
+
+	(void)sync_file_range(s->fd, (off_t)(s->bytes - added), (off_t)added,
+			      SYNC_FILE_RANGE_WRITE);
+	if (to <= s->written)
+		return 0;
+	if (sync_file_range(s->fd, (off_t)s->written, (off_t)(to - s->written), all) < 0 &&
+	    errno != ENOSYS && errno != EINVAL) /* else the sync at the end does it all */
+		return err_raise(-errno, "write the input of a job to the disk");
+	s->written = to;
+	return 0;
+}
+
 static uint64_t
 hash_on(uint64_t hash, const unsigned char *p, size_t n)
 {
@@ -219,6 +243,8 @@ engine_spool_add(struct engine *g, struct spool *s, const void *p, size_t n)
 
 	if (!s->user)
 		return err_raise(-EBADF, "add to input that went to a job");
+	if (s->error < 0)
+		return s->error;
 	if (s->bytes > most || n > most - s->bytes)
 		return -EFBIG;
 	if (s->user->bytes + n > most * SPOOL_USER_MOST)
@@ -229,12 +255,11 @@ engine_spool_add(struct engine *g, struct spool *s, const void *p, size_t n)
 		(void)!ftruncate(s->fd, (off_t)s->bytes);
 		return err_pass(r);
 	}
-	/* The disk may begin: the less is left for the sync, the shorter the loop stands still. */
-	(void)sync_file_range(s->fd, (off_t)s->bytes, (off_t)n, SYNC_FILE_RANGE_WRITE);
 	s->hash = hash_on(s->hash, p, n);
 	s->bytes += n;
 	s->user->bytes += n;
-	return 0;
+	s->error = write_behind(s, n);
+	return s->error;
 }
 
 uint64_t
@@ -273,6 +298,8 @@ spool_sync(struct spool *s)
 {
 	if (s->fd < 0)
 		return -EBADF;
+	if (s->error < 0)
+		return s->error;
 	/* Another user's job can open it anew, as /dev/stdin. */
 	if (ftruncate(s->fd, (off_t)s->bytes) < 0 || fchmod(s->fd, 0444) < 0 ||
 	    fdatasync(s->fd) < 0)
