@@ -123,7 +123,8 @@ check_rows(struct doctor *d, const json_t *stats)
 	if (n <= 0)
 		return 0;
 	(void)snprintf(text, sizeof(text),
-		       "database: the rows of %" PRId64 " jobs are malformed (the log of ctxd names "
+		       "database: the rows of %" PRId64
+		       " jobs are malformed (the log of ctxd names "
 		       "them): they are left as they are and not looked after",
 		       n);
 	return problem(d, text);

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "api/api.h"
-#include "api/user.h"
+#include "api/lookup.h"
 #include "base/crash.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -104,7 +104,7 @@ reload(void *arg, api_change_fn fn, void *fn_arg, struct refusal *r)
 	struct policy *p = NULL;
 	int e;
 
-	notify_send("RELOADING=1");
+	notify_reloading();
 	e = config_load(d->config, d->place.system_mode, &p, &errs);
 	if (e < 0) {
 		log_errors(&errs);
@@ -114,12 +114,13 @@ reload(void *arg, api_change_fn fn, void *fn_arg, struct refusal *r)
 			errs.n > 0 ? errs.v[0].text : strerror(-e),
 			errs.n + errs.more > 1 ? " (and more: see the log, or ctxd --check-config)"
 					       : "");
-		notify_send("READY=1");
+		notify_reloaded("The configuration is wrong, the old one stays in force",
+				r->reason);
 		return ENGINE_E_REFUSED;
 	}
 	(void)config_diff(engine_policy(d->engine), p, tell_change, &to);
 	engine_policy_set(d->engine, p);
-	notify_send("READY=1");
+	notify_reloaded("Serving", NULL);
 	return 0;
 }
 
@@ -441,8 +442,8 @@ main(int argc, char **argv)
 	struct options o = {0};
 	int r;
 
-	if (argc == 3 && strcmp(argv[1], "--lookup-uid") == 0)
-		return user_lookup_main(argc, argv);
+	if (lookup_is_child(argc, argv))
+		return lookup_main(argc, argv);
 	if (parse(argc, argv, &o) < 0) {
 		(void)fprintf(stderr, "Try: ctxd --help\n");
 		return EXIT_USAGE;

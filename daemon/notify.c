@@ -1,10 +1,13 @@
 /* notify.c - the notify protocol, see notify.h. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -57,6 +60,34 @@ notify_send(const char *state)
 	if (fd < 0 || sendto(fd, state, strlen(state), MSG_NOSIGNAL,
 			     (const struct sockaddr *)&manager, manager_len) < 0)
 		log_debug("tell the service manager: %s", strerror(errno));
+}
+
+void
+notify_reloading(void)
+{
+	struct timespec ts = {0};
+	char text[80];
+
+	/* Which reload it was, if several are asked for in a row. */
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	(void)snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
+		       (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000);
+	notify_send(text);
+}
+
+void
+notify_reloaded(const char *status, const char *reason)
+{
+	char line[512], text[600];
+
+	/* A line ends an assignment: what was read from files must not begin another. */
+	(void)snprintf(line, sizeof(line), "%s%s%s", status, reason ? ": " : "",
+		       reason ? reason : "");
+	for (char *p = line; *p; p++)
+		if ((unsigned char)*p < ' ')
+			*p = ' ';
+	(void)snprintf(text, sizeof(text), "READY=1\nSTATUS=%s", line);
+	notify_send(text);
 }
 
 uint64_t

@@ -130,6 +130,9 @@ static const struct varlink_arg prune_spec[] = {
 	HAS(args_prune, "ids", INTS, ids, has_ids),
 	HAS(args_prune, "older_usec", INT, older_usec, has_older),
 };
+static const struct varlink_arg shutdown_spec[] = {
+	HAS(args_shutdown, "within_usec", INT, within_usec, has_within),
+};
 static const struct varlink_arg wait_spec[] = {
 	REQ(args_wait, "ids", INTS, ids),
 	OPT(args_wait, "any", BOOL, any),
@@ -185,6 +188,7 @@ static const struct method methods[] = {
 	{"io.ctxd.Config", m_query_config, NONE, RIGHT_ANYONE},
 	{"io.ctxd.Reload", m_control_reload, NONE, RIGHT_ADMIN},
 	{"io.ctxd.Backup", m_backup_backup, NONE, RIGHT_ADMIN},
+	{"io.ctxd.Shutdown", m_shutdown_shutdown, SPEC(shutdown_spec, args_shutdown), RIGHT_ADMIN},
 	{"org.varlink.service.GetInfo", m_service_get_info, NONE, RIGHT_ANYONE},
 	{"org.varlink.service.GetInterfaceDescription", m_service_get_description,
 	 SPEC(interface_spec, args_interface), RIGHT_ANYONE},
@@ -203,6 +207,7 @@ union any_args {
 	struct args_cancel cancel;
 	struct args_resolve resolve;
 	struct args_prune prune;
+	struct args_shutdown shutdown;
 	struct args_wait wait;
 	struct args_logs logs;
 	struct args_extend extend;
@@ -331,6 +336,8 @@ dispatch_call(struct conn *conn, const char *msg, size_t len, const char **why)
 	c.oneway = vc.oneway;
 	m = method_find(vc.method);
 	r = m ? call_execute(&c, &vc, m) : not_found(&c, interface, sizeof(interface));
+	if (r == CALL_E_LATER)
+		return DISPATCH_E_LATER;
 	if (r != 0) {
 		conn_rewind(conn, mark);
 		call_fail(&c, r);

@@ -24,6 +24,7 @@ enum {
 	CALL_E_INTERFACE = 4, /* call->parameter: an interface we have not */
 	CALL_E_METHOD = 5,    /* call->method: not known */
 	CALL_E_UPGRADE = 6,
+	CALL_E_LATER = 7, /* the connection waits for names: then the call is executed anew */
 };
 enum { CALL_CAUSE_MAX = 1024 }; /* bytes of a cause given by a client */
 
@@ -92,6 +93,10 @@ struct args_prune {
 	int64_t older_usec;
 	bool has_ids, has_older;
 };
+struct args_shutdown {
+	int64_t within_usec;
+	bool has_within;
+};
 struct args_wait {
 	struct varlink_ints ids;
 	bool any, has_timeout;
@@ -143,6 +148,7 @@ int m_control_signal(struct call *c, void *args);
 int m_operator_retry(struct call *c, void *args);
 int m_operator_resolve(struct call *c, void *args);
 int m_prune_prune(struct call *c, void *args);
+int m_shutdown_shutdown(struct call *c, void *args);
 int m_control_reload(struct call *c, void *args);
 int m_wait_wait(struct call *c, void *args);
 int m_backup_backup(struct call *c, void *args);

@@ -69,6 +69,7 @@ struct context_args { /* all borrowed; 0 or NULL = not given */
 };
 enum if_exists { IF_EXISTS_RETURN = 0, IF_EXISTS_RETRY, IF_EXISTS_FAIL };
 struct submit_args { /* all borrowed; 0 or NULL = not given */
+	const struct requester *as; /* whose job it will be; NULL: of who asks */
 	struct context_args context;
 	struct strv argv;
 	const char *name, *class_name, *cwd;
@@ -128,6 +129,8 @@ void engine_policy_set(struct engine *g, struct policy *p); /* takes P, frees th
 const struct policy *engine_policy(const struct engine *g);
 bool engine_is_admin(const struct engine *g, const struct requester *who);
 
+/* May WHO submit for other users at all? 0 or ENGINE_E_REFUSED. */
+int engine_submit_for(struct engine *g, const struct requester *who, struct refusal *r);
 /* RET_JOB is the caller's. *RET_CREATED is false when the key named a job that is there already:
  * then RET_JOB is that one, whatever its state (with IF_EXISTS_RETRY: started anew if it had ended
  * without success). */

@@ -276,6 +276,8 @@ int submit_own(struct engine *g, const struct requester *who, const struct submi
 	       struct refusal *r);
 int submit_check_times(int64_t timeout_us, int64_t deadline_us, struct refusal *r);
 int submit_copy_who(struct job *j, const struct requester *who); /* 0 or -ENOMEM */
+/* Whose job that of A will be. */
+const struct requester *submit_owner(const struct requester *who, const struct submit_args *a);
 void submit_notice_clamp(const struct job *j, struct notices *n);
 
 /* ---- notice.c */
@@ -357,6 +359,9 @@ void delay_arm(struct engine *g); /* look again when the next one waits for */
 /* ---- submit_check.c: 0, or ENGINE_E_REFUSED with R filled */
 /* What is wrong at any time, of any daemon. */
 int submit_check_request(const struct submit_args *a, struct refusal *r);
+/* May WHO submit A, for whomever it is? */
+int submit_check_as(struct engine *g, const struct requester *who, const struct submit_args *a,
+		    struct refusal *r);
 /* What is wrong here and now: asked of new jobs alone, for a key names its job whatever has changed
  * since. */
 int submit_check_moment(struct engine *g, const struct requester *who, const struct submit_args *a,

@@ -19,6 +19,12 @@ refusal_set(struct refusal *r, enum refusal_kind kind, const char *field, const 
 	return ENGINE_E_REFUSED;
 }
 
+int
+refusal_draining(struct refusal *r)
+{
+	return refusal_set(r, REFUSAL_DRAINING, NULL, "ctxd takes no new jobs any more");
+}
+
 void
 refusal_from_errno(struct refusal *r, int error)
 {

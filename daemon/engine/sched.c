@@ -93,7 +93,8 @@ start(struct engine *g, uint64_t id)
 bool
 sched_may_start(const struct engine *g)
 {
-	return exec_is_up(g->exec) && g->unseen == 0 && !g->sched_held && !g->stopping;
+	return exec_is_up(g->exec) && g->unseen == 0 && !g->sched_held && !g->stopping &&
+	       !g->draining;
 }
 
 void

@@ -58,6 +58,12 @@ submit_copy_who(struct job *j, const struct requester *who)
 	return job_set(&j->shell, who->shell);
 }
 
+const struct requester *
+submit_owner(const struct requester *who, const struct submit_args *a)
+{
+	return a->as ? a->as : who;
+}
+
 static void
 copy_numbers(const struct policy *p, struct job *j, const struct submit_args *a)
 {
@@ -95,17 +101,19 @@ static int
 make_job(struct engine *g, const struct requester *who, const struct submit_args *a,
 	 struct job **ret, struct notices *n, struct refusal *r)
 {
+	const struct requester *owner = submit_owner(who, a);
 	_cleanup_(job_freep) struct job *j = job_new();
 	int e;
 
-	if (!j || submit_copy_who(j, who) < 0 || strv_copy(&j->argv, &a->argv) < 0 ||
+	if (!j || submit_copy_who(j, owner) < 0 || strv_copy(&j->argv, &a->argv) < 0 ||
 	    job_set(&j->name, a->name) < 0 || job_set(&j->key, a->key) < 0 ||
 	    job_set(&j->class_name, a->class_name ? a->class_name : "default") < 0 ||
 	    job_set(&j->cwd, a->cwd ? a->cwd : "/") < 0)
 		return err_raise(-ENOMEM, "take in a job");
 	j->state = JOB_QUEUED;
+	j->submitted_by = who->uid;
 	copy_numbers(g->policy, j, a);
-	e = context_derive(g, who, &a->context, j, n, r);
+	e = context_derive(g, owner, &a->context, j, n, r);
 	if (e != 0)
 		return e;
 	j->deadline_us = deadline_latest(j);
@@ -199,7 +207,7 @@ insert_running(struct engine *g, struct job *j, struct strv *env)
 		return err_pass(r);
 	start_prepare(g, j, seq);
 	j->state = JOB_RUNNING;
-	r = lifecycle_create(g, j, env, j->uid);
+	r = lifecycle_create(g, j, env, j->submitted_by);
 	if (r < 0)
 		return err_pass(r);
 	copy = job_copy(j);
@@ -217,7 +225,7 @@ insert(struct engine *g, struct job *j, struct strv *env, struct refusal *r)
 	if (slot_free(g, j))
 		return insert_running(g, j, env);
 	e = submit_check_room(g, j->uid, r);
-	e = e ? e : lifecycle_create(g, j, env, j->uid);
+	e = e ? e : lifecycle_create(g, j, env, j->submitted_by);
 	if (!e && j->deadline_us > 0)
 		sched_overdue_arm(g);
 	return e;
@@ -295,7 +303,8 @@ engine_submit(struct engine *g, const struct requester *who, const struct submit
 
 	if (g->stopping)
 		return refusal_set(r, REFUSAL_NOT_READY, NULL, "ctxd is stopping");
-	e = submit_check_request(a, r);
+	e = submit_check_as(g, who, a, r);
+	e = e ? e : submit_check_request(a, r);
 	if (e)
 		return e;
 	CRASH_POINT("ctxd.submit.read");

@@ -68,8 +68,8 @@ stopped_cause(const struct job *j, char *text, size_t size)
 		(void)snprintf(text, size, "parent %" PRIu64 " deadline exceeded", j->id);
 		return CAUSE_PARENT_DEADLINE;
 	}
-	(void)snprintf(text, size, "parent %" PRIu64 " canceled%s%s", j->id, colon(j),
-		       cause_text(j));
+	(void)snprintf(text, size, "parent %" PRIu64 " %s%s%s", j->id,
+		       job_state_name(live_stop_end(j)), colon(j), cause_text(j));
 	return CAUSE_PARENT;
 }
 
