@@ -1,7 +1,7 @@
 # tools/deps.sh - the distribution's packages that building, testing and linting need. Sourced by ./quickstart, ./runtests
 # and .ci/run; does nothing by itself.
 #
-#   deps_ensure [--no-install] SET...     SET: build test lint model fuzz examples host powercut
+#   deps_ensure [--no-install] SET...     SET: build test lint model fuzz examples package host powercut
 #
 # Returns 0 when all packages of the sets are there, having installed the missing ones with apt-get (as root, or through
 # sudo), and says what it installs. With --no-install it lists what is missing and returns 1. The package lists are only
@@ -23,6 +23,8 @@ DEPS_model="spin gcc libc6-dev"
 DEPS_fuzz="clang libclang-rt-dev"
 # For the examples in other languages, which are tested where these are.
 DEPS_examples="golang-go nodejs"
+# To build packages and judge them; tests/host/package.t does it in trees of its own.
+DEPS_package="debhelper dpkg-dev lintian fakeroot rpm"
 # For .ci/run: sanitizer and valgrind runs, trees of both releases, a real systemd.
 DEPS_host="valgrind debootstrap systemd systemd-sysv systemd-container dbus mount"
 # For tests/host/powercut.t: a machine. Its kernel is downloaded by the test, not installed.
