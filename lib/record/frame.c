@@ -27,7 +27,6 @@ enum { FRAME_TYPES = FRAME_SIGNAL + 1 };
 static const struct {
 	const char *name;
 	uint32_t size; /* 0: no such type; of DIRS: without its entries */
-	uint32_t old;  /* size in an older version; 0: there was no other */
 } types[FRAME_TYPES] = {
 	[FRAME_CLAIM] = {"CLAIM", sizeof(struct frame_claim)},
 	[FRAME_SPAWN] = {"SPAWN", sizeof(struct frame_spawn)},
@@ -42,8 +41,7 @@ static const struct {
 	[FRAME_SWEPT] = {"SWEPT", sizeof(struct frame_swept)},
 	[FRAME_HELLO] = {"HELLO", sizeof(struct frame_hello)},
 	[FRAME_STOPPING] = {"STOPPING", sizeof(struct frame_stopping)},
-	[FRAME_END] = {"END", sizeof(struct frame_end),
-		       offsetof(struct frame_end, result) + RESULT_SIZE_1},
+	[FRAME_END] = {"END", sizeof(struct frame_end)},
 	[FRAME_PROGRESS] = {"PROGRESS", sizeof(struct frame_progress)},
 	[FRAME_EXTENDED] = {"EXTENDED", sizeof(struct frame_extended)},
 	[FRAME_STOP] = {"STOP", sizeof(struct frame_stop)},
@@ -78,6 +76,15 @@ dirs_check(const void *p, size_t size)
 	return size == sizeof(*d) + d->n * sizeof(d->dir[0]) ? 0 : -EPROTO;
 }
 
+/* Has a frame of TYPE this size, now or in an older version? */
+static bool
+is_size_of(unsigned type, size_t size)
+{
+	if (type == FRAME_END && size == offsetof(struct frame_end, result) + RESULT_SIZE_1)
+		return true;
+	return size == types[type].size;
+}
+
 int
 frame_check(const void *p, size_t size)
 {
@@ -90,7 +97,7 @@ frame_check(const void *p, size_t size)
 		return -EPROTONOSUPPORT;
 	if (h->type == FRAME_DIRS)
 		return dirs_check(p, size);
-	return size == types[h->type].size || size == types[h->type].old ? 0 : -EPROTO;
+	return is_size_of(h->type, size) ? 0 : -EPROTO;
 }
 
 const char *
