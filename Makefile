@@ -7,6 +7,9 @@ PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 LIBDIR ?= $(PREFIX)/lib
 UNITDIR ?= $(PREFIX)/lib/systemd/system
+USERUNITDIR ?= $(PREFIX)/lib/systemd/user
+# yes: `systemctl reload` waits; for systemd 253 and later.
+NOTIFY_RELOAD ?= no
 CC ?= cc
 PKGCONFIG ?= pkg-config
 CLANG_FORMAT ?= clang-format
@@ -45,8 +48,14 @@ objs = $(patsubst %.c,$(B)/%.o,$(sort $(wildcard $(1)/*.c)))
 lib = $(foreach l,$(1),$(B)/lib$(notdir $(l)).a)
 
 PROGRAMS := $(B)/ctxd $(B)/ctxctl $(B)/ctx-spawner
+# The exporter is a program by itself, and built where its HTTP server (libmicrohttpd) is to be had.
+MHD_LIBS := $(shell $(PKGCONFIG) --libs libmicrohttpd 2>/dev/null)
+PROGRAMS += $(if $(MHD_LIBS),$(B)/ctx-exporter)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
-MANPAGES := $(wildcard man/*.[1-8])
+# What belongs to the exporter is installed with it.
+WITHOUT := $(if $(MHD_LIBS),,man/ctx-exporter.8 systemd/ctx-exporter.service systemd/ctx-exporter.socket)
+MANPAGES := $(filter-out $(WITHOUT),$(wildcard man/*.[1-8]))
+UNITS := $(filter-out $(WITHOUT),$(wildcard systemd/*.service systemd/*.socket))
 
 # libctxd for others: the same code as in ctxctl, position independent, with a map of what it shows.
 SO_VERSION := 0
@@ -70,6 +79,9 @@ $(B)/ctxctl: $(call objs,cli) $(call lib,client metrics varlink base)
 	$(CC) $(CFLAGS) $(LDFLAGS) $(STATIC) -o $@ $^ $(JANSSON_LIBS) -lm
 $(B)/ctx-spawner: $(call objs,spawner) $(call lib,record base)
 	$(CC) $(CFLAGS) $(LDFLAGS) $(STATIC) -o $@ $^
+
+$(B)/ctx-exporter: $(call objs,exporter) $(call lib,client metrics varlink base)
+	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(MHD_LIBS) $(JANSSON_LIBS) -lm
 
 define layer_rule
 $(call lib,$(1)): $(call objs,$(1))
@@ -109,12 +121,17 @@ install: all install-lib
 	install -m 755 $(B)/ctxctl $(DESTDIR)$(PREFIX)/bin/ctxctl
 	install -m 755 $(B)/ctxd $(DESTDIR)$(PREFIX)/sbin/ctxd
 	install -m 755 $(B)/ctx-spawner $(DESTDIR)$(PREFIX)/libexec/ctxd/ctx-spawner
+	$(if $(MHD_LIBS),install -m 755 $(B)/ctx-exporter $(DESTDIR)$(PREFIX)/libexec/ctxd/ctx-exporter)
 	for m in $(MANPAGES); do d=$(DESTDIR)$(PREFIX)/share/man/man$${m##*.}; install -d "$$d" && install -m 644 "$$m" "$$d/"; done
 	install -d $(DESTDIR)$(PREFIX)/share/varlink $(DESTDIR)$(SYSCONFDIR)/ctxd/ctxd.conf.d
 	install -m 644 daemon/api/io.ctxd.varlink $(DESTDIR)$(PREFIX)/share/varlink/io.ctxd.varlink
 	[ -e $(DESTDIR)$(SYSCONFDIR)/ctxd/ctxd.conf ] || install -m 644 conf/ctxd.conf $(DESTDIR)$(SYSCONFDIR)/ctxd/ctxd.conf
 	install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
-	for u in systemd/*.service systemd/*.socket; do sed 's|@PREFIX@|$(PREFIX)|g' "$$u" >$(DESTDIR)$(UNITDIR)/$${u##*/}; done
+	for u in $(UNITS); do sed 's|@PREFIX@|$(PREFIX)|g' "$$u" >$(DESTDIR)$(UNITDIR)/$${u##*/}; done
+	install -d $(DESTDIR)$(USERUNITDIR)
+	for u in systemd/user/*.service systemd/user/*.socket; do sed 's|@PREFIX@|$(PREFIX)|g' "$$u" >$(DESTDIR)$(USERUNITDIR)/$${u##*/}; done
+	[ "$(NOTIFY_RELOAD)" != yes ] || for d in $(DESTDIR)$(UNITDIR) $(DESTDIR)$(USERUNITDIR); do \
+		install -d "$$d/ctxd.service.d" && install -m 644 systemd/notify-reload.conf "$$d/ctxd.service.d/notify-reload.conf"; done
 	install -m 644 systemd/ctxd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/ctxd.conf
 	install -m 644 systemd/ctxd.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/ctxd.conf
 

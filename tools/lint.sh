@@ -42,13 +42,18 @@ shellcheck)
 units)
 	tmp=$(mktemp -d "${TMPDIR:-/tmp}/ctx-units.XXXXXX")
 	trap 'rm -rf "$tmp"' EXIT
-	mkdir -p "$tmp/sbin" "$tmp/libexec/ctxd"
+	mkdir -p "$tmp/bin" "$tmp/sbin" "$tmp/libexec/ctxd" "$tmp/user"
+	cp /bin/true "$tmp/bin/ctxctl"
 	cp /bin/true "$tmp/sbin/ctxd"
 	cp /bin/true "$tmp/libexec/ctxd/ctx-spawner"
-	for u in systemd/*.service systemd/*.socket; do
-		sed "s|@PREFIX@|$tmp|g" "$u" >"$tmp/${u##*/}"
+	cp /bin/true "$tmp/libexec/ctxd/ctx-exporter"
+	for u in systemd/*.service systemd/*.socket systemd/user/*.service systemd/user/*.socket; do
+		sed "s|@PREFIX@|$tmp|g" "$u" >"$tmp/${u#systemd/}"
 	done
 	if systemd-analyze verify --man=no "$tmp"/*.service "$tmp"/*.socket 2>&1 | grep . >&2; then
+		exit 1
+	fi
+	if XDG_RUNTIME_DIR=$tmp systemd-analyze verify --user --man=no "$tmp"/user/*.service "$tmp"/user/*.socket 2>&1 | grep . >&2; then
 		exit 1
 	fi
 	mkdir -p "$tmp/tree/etc"

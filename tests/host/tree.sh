@@ -1,17 +1,23 @@
 # tree.sh - throw-away Debian trees for the host tests: a minimal system of a release, and what is written to it kept apart.
 #
 #   tree_base SUITE           make the minbase tree of SUITE (or take the one made in the last week); prints its path
+#   tree_with SUITE NAME PACKAGE...
+#                             make the tree NAME of SUITE: the minbase one with these packages; kept and printed as by
+#                             tree_base, unless it was made with others
+#   tree_host SUITE           the same with what building, packaging and booting take: one tree for all who need that
 #   tree_open LOWER           mount a writable overlay over LOWER; sets TREE. At exit it is unmounted and removed
 #                             (by tree_close, which a caller with an EXIT trap of its own calls itself).
 #   tree_copy_clone DIR       the clone's files into $TREE/DIR
 #   tree_run COMMAND...       run in $TREE with /proc, /sys, cgroup v2, /dev and a private /run and
-#                             /tmp, and nothing of our environment
+#                             /tmp, and nothing of our environment. Each `FROM TO` of the array TREE_BIND is a
+#                             directory of ours seen at TO in there
 #
 # Needs root, debootstrap and overlayfs. The mirror is that of the running system's own apt configuration.
 # shellcheck shell=bash
 
 TREE_CLONE=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
 TREE=
+TREE_BIND=()
 tree_tmp=
 
 tree_die() {
@@ -31,12 +37,17 @@ tree_mirror() {
 	printf '%s\n' "$uri"
 }
 
+# Is the tree DIR there and of the last week? One that is somebody else's is an error.
+tree_kept() { # DIR
+	if [ -e "$1" ] && { [ ! -O "$1" ] || [ -L "$1" ]; }; then
+		tree_die "$1 is not ours"
+	fi
+	[ -e "$1/.complete" ] && [ -n "$(find "$1/.complete" -mtime -7)" ]
+}
+
 tree_base() { # SUITE
 	local suite=$1 dir=/var/tmp/ctx-debootstrap-$1 mirror
-	if [ -e "$dir" ] && { [ ! -O "$dir" ] || [ -L "$dir" ]; }; then
-		tree_die "$dir is not ours"
-	fi
-	if [ -e "$dir/.complete" ] && [ -n "$(find "$dir/.complete" -mtime -7)" ]; then
+	if tree_kept "$dir"; then
 		printf '%s\n' "$dir"
 		return
 	fi
@@ -53,6 +64,40 @@ tree_base() { # SUITE
 	: >"$dir.new/.complete"
 	mv "$dir.new" "$dir"
 	printf '%s\n' "$dir"
+}
+
+tree_with() { # SUITE NAME PACKAGE...
+	local suite=$1 dir=/var/tmp/ctx-debootstrap-$1-$2 base lock
+	if ! exec {lock}>"$dir.lock" || ! flock "$lock"; then
+		tree_die "cannot lock $dir.lock"
+	fi
+	if ! tree_kept "$dir" || [ "$(cat "$dir/.complete")" != "${*:3}" ]; then
+		base=$(tree_base "$suite") || exit 1
+		rm -rf --one-file-system "$dir" "$dir.new"
+		cp -a "$base" "$dir.new" || tree_die "cannot copy $base"
+		rm "$dir.new/.complete"
+		TREE=$dir.new tree_run sh -c 'printf "#!/bin/sh\nexit 101\n" >/usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d &&
+			export DEBIAN_FRONTEND=noninteractive && apt-get -q update && apt-get -q -y --no-install-recommends install "$@" &&
+			apt-get clean && rm /usr/sbin/policy-rc.d' sh "${@:3}" >"$dir.log" 2>&1 || {
+			tail -n 30 "$dir.log" >&2
+			tree_die "installing ${*:3} in $suite failed"
+		}
+		printf '%s\n' "${*:3}" >"$dir.new/.complete"
+		rm "$dir.log"
+		mv "$dir.new" "$dir"
+	fi
+	exec {lock}>&-
+	printf '%s\n' "$dir"
+}
+
+tree_host() { # SUITE
+	local packages=(perl procps python3 systemd-sysv libpam-systemd dbus) entry
+	. "$TREE_CLONE/tools/deps.sh"
+	for entry in $DEPS_build ${DEPS_package-}; do
+		packages+=("${entry%%|*}")
+	done
+	[ "$1" = bookworm ] || packages+=(systemd-dev)
+	tree_with "$1" host "${packages[@]}"
 }
 
 tree_open() { # LOWER
@@ -84,14 +129,18 @@ tree_run() { # COMMAND...
 	# Namespaces of its own for mounts and processes: whatever is left in there dies with it.
 	# shellcheck disable=SC2016 # expanded by the inner shell
 	unshare --mount --pid --fork --kill-child bash -c '
-		root=$1
-		shift
+		root=$1 binds=$2
+		shift 2
 		mount -t proc proc "$root/proc" &&
 			mount -t sysfs sys "$root/sys" && mount -t cgroup2 cgroup "$root/sys/fs/cgroup" &&
 			mount --rbind /dev "$root/dev" && mount --make-rslave "$root/dev" &&
 			mount -t tmpfs -o mode=755 run "$root/run" &&
 			mount -t tmpfs -o mode=1777 tmp "$root/tmp" || exit 1
+		for ((; binds > 0; binds--)); do
+			mkdir -p "$root${1#* }" && mount --bind "${1%% *}" "$root${1#* }" || exit 1
+			shift
+		done
 		exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 ${CI_NO_SKIP:+CI_NO_SKIP=$CI_NO_SKIP} \
 			${http_proxy:+http_proxy=$http_proxy} ${https_proxy:+https_proxy=$https_proxy} chroot "$root" "$@"
-	' tree_run "$TREE" "$@" </dev/null
+	' tree_run "$TREE" "${#TREE_BIND[@]}" "${TREE_BIND[@]}" "$@" </dev/null
 }
