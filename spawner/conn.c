@@ -15,6 +15,7 @@
 #include "base/sock.h"
 #include "record/frame.h"
 #include "record/rundir.h"
+#include "record/spec.h"
 #include "spawner/cgroup.h"
 #include "spawner/children.h"
 #include "spawner/conn.h"
@@ -24,7 +25,7 @@
 
 enum { FRAMES_PER_WAKE = 32, DRAIN_WAKES = 64, MALFORMED_BURST = 10 };
 
-static struct log_rate junk_rate;
+static struct log_rate junk_rate, newer_rate;
 
 static void
 conn_close(struct conn *c)
@@ -203,13 +204,16 @@ on_spawn(struct spawner *s, struct conn *c, const struct frame_spawn *f, const i
 	enum spawn_step step = SPAWN_STEP_FRAME;
 	uint64_t id = f->head.id;
 	uint32_t attempt = f->head.attempt;
-	pid_t pid = n_fds == FRAME_SPAWN_FDS ? launch_spawn(s, f, fds, &step) : -EBADF;
+	const char *why = "it came without its descriptors";
+	pid_t pid = n_fds == FRAME_SPAWN_FDS ? launch_spawn(s, f, fds, &step, &why) : -EBADF;
 
 	if (pid > 0) {
 		struct frame_spawned ok;
 
 		frame_init(&ok, FRAME_SPAWNED, id, attempt, sizeof(ok));
 		ok.pid = (uint32_t)pid;
+		if (s->cgroup_path)
+			ok.flags = s->cgroup_missing ? SPAWNED_NO_CGROUP : SPAWNED_CGROUP;
 		answer(c, &ok, sizeof(ok));
 		CRASH_POINT("spawner.spawned.sent");
 	} else {
@@ -218,8 +222,9 @@ on_spawn(struct spawner *s, struct conn *c, const struct frame_spawn *f, const i
 		frame_init(&failed, FRAME_SPAWN_FAILED, id, attempt, sizeof(failed));
 		failed.error = -pid;
 		failed.step = step;
-		log_warn("job %ju.%u cannot be started (step %d): %s", (uintmax_t)id, attempt,
-			 (int)step, strerror(-pid));
+		log_warn("job=%ju.%u %s (step %d): %s%s%s", (uintmax_t)id, attempt,
+			 why ? "is refused" : "cannot be started", (int)step, why ? why : "",
+			 why ? ": " : "", strerror(-pid));
 		answer(c, &failed, sizeof(failed));
 		/* The run directory was wiped under us: to be claimed anew, which makes it again.
 		 */
@@ -302,6 +307,26 @@ on_frame(struct spawner *s, struct conn *c, const struct frame_head *h, const in
 	}
 }
 
+/* What came was to bring descriptors, and there was room for none: so a job is not lost over it. */
+static void
+on_cut_off(struct conn *c, const struct frame_head *h, size_t room)
+{
+	struct frame_spawn_failed f;
+
+	if (h->size > room || frame_check(h, h->size) < 0 || h->type != FRAME_SPAWN ||
+	    c->state != CONN_READY) {
+		reject(c, "descriptors for which there is no room");
+		return;
+	}
+	if (log_rate_ok(&junk_rate, MALFORMED_BURST))
+		log_warn("job=%ju.%u cannot be started: %s", (uintmax_t)h->id, h->attempt,
+			 strerror(EMFILE));
+	frame_init(&f, FRAME_SPAWN_FAILED, h->id, h->attempt, sizeof(f));
+	f.error = EMFILE;
+	f.step = SPAWN_STEP_FRAME;
+	answer(c, &f, sizeof(f));
+}
+
 bool
 conn_read(struct spawner *s, struct conn *c)
 {
@@ -317,13 +342,20 @@ conn_read(struct spawner *s, struct conn *c)
 	for (int i = 0; i < FRAMES_PER_WAKE && c->fd >= 0; i++) {
 		int fds[SOCK_MAX_FDS];
 		size_t n_fds = ARRAY_SIZE(fds);
-		ssize_t n = sock_recv(c->fd, frame, sizeof(frame), fds, &n_fds);
+		ssize_t n;
 		int r;
 
+		memset(frame, 0, sizeof(f.head));
+		n = sock_recv(c->fd, frame, sizeof(frame), fds, &n_fds);
 		if (n == -EAGAIN)
 			return true;
 		if (n == -ECONNRESET) /* said once; what was sent before is still to come */
 			continue;
+		if (n == -EMFILE) {
+			memcpy(&f, frame, sizeof(f));
+			on_cut_off(c, &f.head, sizeof(f));
+			continue;
+		}
 		if (n == 0) {
 			conn_close(c);
 			break;
@@ -338,6 +370,9 @@ conn_read(struct spawner *s, struct conn *c)
 			on_frame(s, c, &f.head, fds, n_fds);
 		else if (r != -EPROTONOSUPPORT)
 			reject(c, "a malformed frame");
+		else if (log_rate_ok(&newer_rate, MALFORMED_BURST))
+			log_warn("a frame of version %u, type %u is not known here: skipped",
+				 f.head.version, f.head.type);
 		for (size_t k = 0; k < n_fds; k++)
 			(void)close(fds[k]);
 	}
@@ -350,6 +385,15 @@ conn_write(struct spawner *s, struct conn *c)
 	list_on(s, c);
 }
 
+static uint32_t
+controller_flags(uint32_t enforced)
+{
+	return (enforced & SPEC_LIMIT_MEMORY_MAX ? WELCOME_MEMORY : 0u) |
+	       (enforced & SPEC_LIMIT_CPU_MAX ? WELCOME_CPU : 0u) |
+	       (enforced & SPEC_LIMIT_PIDS_MAX ? WELCOME_PIDS : 0u) |
+	       (enforced & SPEC_LIMIT_IO_WEIGHT ? WELCOME_IO : 0u);
+}
+
 static void
 welcome(struct spawner *s, struct conn *c)
 {
@@ -358,7 +402,8 @@ welcome(struct spawner *s, struct conn *c)
 	frame_init(&f, FRAME_WELCOME, 0, 0, sizeof(f));
 	f.pid = (uint32_t)getpid();
 	f.flags = (s->system ? WELCOME_SYSTEM : 0) | (s->allow_root ? WELCOME_ALLOW_ROOT : 0) |
-		  (s->cgroup_fd >= 0 ? WELCOME_CGROUP : 0);
+		  (s->cgroup_fd >= 0 && !s->cgroup_missing ? WELCOME_CGROUP : 0) |
+		  controller_flags(s->controllers);
 	c->state = CONN_WELCOMED;
 	answer(c, &f, sizeof(f));
 }

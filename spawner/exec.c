@@ -9,12 +9,13 @@
 #include <grp.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "record/spec.h"
+#include "spawner/confine.h"
 #include "spawner/exec.h"
+#include "spawner/limits.h"
 
 struct child {
 	const struct exec_plan *plan;
@@ -38,22 +39,12 @@ reset_oom_score(void)
 	return r;
 }
 
+/* Session, cgroup, limits. Runs with the spawner's rights. The limits come last: one of open files
+ * would be in our own way. */
 static int
-add_nice(int by)
+set_up(struct child *c)
 {
-	int now;
-
-	errno = 0;
-	now = getpriority(PRIO_PROCESS, 0);
-	if (now == -1 && errno)
-		return -errno;
-	return setpriority(PRIO_PROCESS, 0, now + by) < 0 ? -errno : 0;
-}
-
-/* Session, cgroup, weights. Runs with the spawner's rights. */
-static int
-set_up(const struct exec_plan *p)
-{
+	const struct exec_plan *p = c->plan;
 	int r = 0;
 
 	if (setsid() < 0)
@@ -62,9 +53,8 @@ set_up(const struct exec_plan *p)
 		return -errno;
 	if (p->reset_oom)
 		r = reset_oom_score();
-	if (r == 0 && p->spec->nice)
-		r = add_nice(p->spec->nice);
 	(void)umask((mode_t)p->spec->umask);
+	c->fault.unenforced = limits_process(p->spec);
 	return r;
 }
 
@@ -82,7 +72,8 @@ become_user(const struct spec *s)
 	if (ru != s->uid || eu != s->uid || su != s->uid || rg != s->gid || eg != s->gid ||
 	    sg != s->gid)
 		return -EPERM;
-	return 0;
+	/* Where a change of uid were told to leave them (securebits). */
+	return s->uid == 0 || confine_is_bare() ? 0 : -EPERM;
 }
 
 /* A change of uid clears the parent-death signal, so it is set now; a monitor that died before will
@@ -128,7 +119,7 @@ child_main(struct child *c)
 	int r;
 
 	(void)close(p->ctl_fd);
-	r = set_up(p);
+	r = set_up(c);
 	if (r == 0 && p->switch_user) {
 		step = EXEC_STEP_USER;
 		r = become_user(p->spec);
@@ -168,6 +159,8 @@ exec_start(const struct exec_plan *plan, struct exec_fault *ret)
 		return -ret->error;
 	}
 	environ = env;
-	*ret = (struct exec_fault){.error = c.fault.error, .step = c.fault.step};
+	*ret = (struct exec_fault){.error = c.fault.error,
+				   .step = c.fault.step,
+				   .unenforced = c.fault.unenforced};
 	return pid;
 }

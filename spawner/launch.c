@@ -2,15 +2,18 @@
  *
  * The order is the protocol: the directory with `fresh` and a listening `ctl` appears as a whole;
  * `seen` is raised; then the fork; then our copy of `ctl` is closed, for a kept copy would make a
- * dead monitor look alive. In system mode the sender has fewer rights than we: a descriptor it
- * sends gets it nothing that it could not do itself. */
+ * dead monitor look alive. In system mode the sender has fewer rights than we: nothing it sends is
+ * believed but whose job it is, and a descriptor gets it nothing that it could not do itself. */
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/crash.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "record/rundir.h"
 #include "record/spec.h"
@@ -18,31 +21,83 @@
 #include "spawner/children.h"
 #include "spawner/jobs.h"
 #include "spawner/launch.h"
+#include "spawner/limits.h"
 #include "spawner/monitor.h"
 #include "spawner/spawner.h"
 
 enum { FD_SPEC, FD_LINK, FD_IN, FD_OUT, FD_ERR };
 _Static_assert(FD_ERR + 1 == FRAME_SPAWN_FDS, "descriptors of SPAWN");
 
+/* 0, or -errno and what is wrong. */
 static int
-check_spec(const struct spawner *s, const struct frame_spawn *f, const struct spec *spec)
+wrong(int r, const char *why, const char **ret_why)
 {
-	if (spec->id != f->head.id || spec->attempt != f->head.attempt || f->seq == 0)
-		return -EPROTO;
-	if (!s->system)
-		return spec->uid == geteuid() ? 0 : -EPERM;
-	return spec->uid == 0 && !s->allow_root ? -EPERM : 0;
+	*ret_why = why;
+	return r;
+}
+
+static int
+check_spec(const struct spawner *s, const struct frame_spawn *f, const struct spec *spec,
+	   const char **ret_why)
+{
+	if (spec->id != f->head.id || spec->attempt != f->head.attempt)
+		return wrong(-EPROTO, "the spec is of another job", ret_why);
+	if (f->seq == 0)
+		return wrong(-EPROTO, "its sequence number is 0", ret_why);
+	if (!s->system && spec->uid != geteuid())
+		return wrong(-EPERM, "it is to run as another user", ret_why);
+	if (s->system && spec->uid == 0 && !s->allow_root)
+		return wrong(-EPERM, "it is to run as root, and --allow-root was not given",
+			     ret_why);
+	if (s->system && spec->out_gid != UINT32_MAX && spec->out_gid != s->group)
+		return wrong(-EPERM, "its output is to be of a group that is not ctxd's", ret_why);
+	return 0;
+}
+
+static int
+int_option(int fd, int option)
+{
+	int v = -1;
+	socklen_t size = sizeof(v);
+
+	return getsockopt(fd, SOL_SOCKET, option, &v, &size) < 0 ? -errno : v;
 }
 
 static int
 check_link(int fd)
 {
-	int type = 0;
-	socklen_t size = sizeof(type);
+	int type = int_option(fd, SO_TYPE);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0)
+	if (type < 0)
+		return type;
+	return type == SOCK_SEQPACKET && int_option(fd, SO_DOMAIN) == AF_UNIX &&
+			       int_option(fd, SO_ACCEPTCONN) == 0
+		       ? 0
+		       : -EPROTOTYPE;
+}
+
+/* Another user's file may be neither read for a job nor given to it. */
+static int
+check_owner(const struct spawner *s, const struct spec *spec, const struct stat *st)
+{
+	if (st->st_uid == s->owner || st->st_uid == spec->uid)
+		return 0;
+	return -EPERM;
+}
+
+static int
+check_input(const struct spawner *s, const struct spec *spec, int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+	struct stat st;
+
+	if (flags < 0 || fstat(fd, &st) < 0)
 		return -errno;
-	return type == SOCK_SEQPACKET ? 0 : -EPROTOTYPE;
+	if ((flags & O_ACCMODE) == O_WRONLY || flags & O_PATH)
+		return -EBADF;
+	if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)) /* /dev/null */
+		return 0;
+	return S_ISREG(st.st_mode) ? check_owner(s, spec, &st) : -EBADF;
 }
 
 /* The monitor will give this file to the job's user: so it must be ctxd's own, and open for
@@ -57,19 +112,27 @@ check_output(const struct spawner *s, const struct spec *spec, int fd)
 		return -errno;
 	if (!S_ISREG(st.st_mode) || (flags & O_ACCMODE) == O_RDONLY || flags & O_PATH)
 		return -EBADF;
-	return st.st_uid == s->owner || st.st_uid == spec->uid ? 0 : -EPERM;
+	return check_owner(s, spec, &st);
 }
 
 static int
-check_fds(const struct spawner *s, const struct spec *spec, const int *fds)
+check_fds(const struct spawner *s, const struct spec *spec, const int *fds, const char **ret_why)
 {
 	int r = check_link(fds[FD_LINK]);
 
-	if (r == 0 && s->system)
-		r = check_output(s, spec, fds[FD_OUT]);
-	if (r == 0 && s->system)
-		r = check_output(s, spec, fds[FD_ERR]);
-	return r;
+	if (r < 0)
+		return wrong(r, "its connection is no connected SOCK_SEQPACKET socket", ret_why);
+	if (!s->system) /* it could do all this itself */
+		return 0;
+	r = check_input(s, spec, fds[FD_IN]);
+	if (r < 0)
+		return wrong(r, "its input is neither /dev/null nor a file to be read", ret_why);
+	for (int i = FD_OUT; i <= FD_ERR; i++) {
+		r = check_output(s, spec, fds[i]);
+		if (r < 0)
+			return wrong(r, "its output is no file of ctxd's to be written", ret_why);
+	}
+	return 0;
 }
 
 static void
@@ -80,31 +143,51 @@ reopen_parent(struct spawner *s)
 	s->cgroup_fd = cgroup_open_parent(s->cgroup_path);
 	if (s->cgroup_fd < 0)
 		s->cgroup_fd = -1;
+	s->controllers = s->cgroup_fd < 0 ? 0 : limits_enable(s->cgroup_fd);
 }
 
-/* 0 and the cgroup's directory in RET, or -1 there: none is to be had. The unit that holds the
- * parent may be started later than we, or again: then the old directory is a dead one. */
+/* The unit that holds the parent may be started later than we, or again: then the old directory is
+ * a dead one. */
 static int
-make_cgroup(struct spawner *s, const struct spec *spec, int *ret)
+make_cgroup(struct spawner *s, const struct spec *spec)
 {
 	char name[RUNDIR_NAME];
 	int fd = -ENOENT;
 
-	*ret = -1;
-	if (!s->cgroup_path)
-		return 0;
 	(void)rundir_name(spec->id, spec->attempt, name);
 	if (s->cgroup_fd >= 0)
 		fd = cgroup_make(s->cgroup_fd, name);
 	if (fd == -ENOENT || fd == -ENODEV) {
 		reopen_parent(s);
-		if (s->cgroup_fd < 0)
-			return 0;
-		fd = cgroup_make(s->cgroup_fd, name);
+		fd = s->cgroup_fd < 0 ? fd : cgroup_make(s->cgroup_fd, name);
 	}
-	if (fd < 0)
+	return fd;
+}
+
+/* The job starts later: what is short will be there again, or something of it is still alive. */
+static bool
+is_passing(int error)
+{
+	return error == -ENOMEM || error == -EMFILE || error == -ENFILE || error == -EBUSY ||
+	       error == -ENOTEMPTY;
+}
+
+/* 0 and the cgroup's directory in RET, or -1 there: none is to be had, and the tree is watched over
+ * without. Said once, and to ctxd with each job. */
+static int
+need_cgroup(struct spawner *s, const struct spec *spec, int *ret)
+{
+	int fd = s->cgroup_path ? make_cgroup(s, spec) : -ENOENT;
+
+	*ret = fd < 0 ? -1 : fd;
+	if (fd < 0 && is_passing(fd))
 		return fd;
-	*ret = fd;
+	if (fd < 0 && s->cgroup_path && !s->cgroup_missing)
+		log_warn("no cgroup can be made in %s: %s; jobs run without, continuing",
+			 s->cgroup_path, strerror(-fd));
+	else if (fd >= 0 && s->cgroup_missing)
+		log_info("jobs get cgroups again");
+	s->cgroup_missing = fd < 0 && s->cgroup_path;
 	return 0;
 }
 
@@ -147,7 +230,7 @@ launch(struct spawner *s, const struct frame_spawn *f, const int *fds, struct sp
 		return r;
 	CRASH_POINT("spawner.seen.raised");
 	*ret_step = SPAWN_STEP_CGROUP;
-	r = make_cgroup(s, spec, &cgroup);
+	r = need_cgroup(s, spec, &cgroup);
 	if (r < 0)
 		return r;
 	CRASH_POINT("spawner.cgroup.made");
@@ -162,6 +245,7 @@ launch(struct spawner *s, const struct frame_spawn *f, const int *fds, struct sp
 				      .out_fd = fds[FD_OUT],
 				      .err_fd = fds[FD_ERR],
 				      .cgroup_fd = cgroup,
+				      .unenforced = limits_cgroup(cgroup, s->controllers, spec),
 				      .owner = s->owner,
 				      .system = s->system,
 				      .reset_oom = s->reset_oom,
@@ -171,17 +255,26 @@ launch(struct spawner *s, const struct frame_spawn *f, const int *fds, struct sp
 
 pid_t
 launch_spawn(struct spawner *s, const struct frame_spawn *f, const int *fds,
-	     enum spawn_step *ret_step)
+	     enum spawn_step *ret_step, const char **ret_why)
 {
 	_cleanup_(spec_done) struct spec spec = {0};
+	pid_t pid;
 	int r;
 
 	CRASH_POINT("spawner.spawn.read");
 	*ret_step = SPAWN_STEP_FRAME;
+	*ret_why = NULL;
 	r = spec_read(fds[FD_SPEC], &spec);
+	if (r < 0)
+		return wrong(r, "its spec is malformed or not sealed", ret_why);
+	r = check_spec(s, f, &spec, ret_why);
 	if (r == 0)
-		r = check_spec(s, f, &spec);
-	if (r == 0)
-		r = check_fds(s, &spec, fds);
-	return r < 0 ? r : launch(s, f, fds, &spec, ret_step);
+		r = check_fds(s, &spec, fds, ret_why);
+	if (r < 0)
+		return r;
+	pid = launch(s, f, fds, &spec, ret_step);
+	if (pid > 0)
+		log_info("job=%ju.%u starts uid=%u gid=%u monitor=%d", (uintmax_t)spec.id,
+			 spec.attempt, spec.uid, spec.gid, (int)pid);
+	return pid;
 }

@@ -28,6 +28,8 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "spawner/cgroup.h"
+#include "spawner/confine.h"
+#include "spawner/limits.h"
 #include "spawner/listen.h"
 #include "spawner/spawner.h"
 #include "spawner/tree.h"
@@ -234,6 +236,9 @@ open_cgroups(struct spawner *s, const char *path)
 
 	s->cgroup_path = path;
 	s->cgroup_fd = fd < 0 ? -1 : fd;
+	s->cgroup_missing = path && fd < 0;
+	if (fd >= 0)
+		s->controllers = limits_enable(fd);
 	if (!path || fd >= 0)
 		return;
 	if (fd != -ENOENT) {
@@ -241,7 +246,9 @@ open_cgroups(struct spawner *s, const char *path)
 			fd == -EMEDIUMTYPE ? "not in a cgroup v2 tree" : strerror(-fd));
 		exit(1);
 	}
-	log_warn("%s is not there: jobs get no cgroup until it is; continuing", path);
+	log_warn("%s is not there: until it is, jobs get no cgroup, and memory_max, cpu_max, "
+		 "pids_max and io_weight of classes cannot be enforced; continuing",
+		 path);
 }
 
 /* What a starter may have changed and a job would inherit: ignored signals, a mask. The kernel is
@@ -298,6 +305,7 @@ main(int argc, char **argv)
 {
 	static struct spawner s = {.jobs_fd = -1, .seen_fds = {-1, -1}};
 	struct options o = {0};
+	int r;
 
 	parse_options(argc, argv, &o);
 	set_up_stdio();
@@ -327,6 +335,11 @@ main(int argc, char **argv)
 		(void)setfsgid(s.group);
 	/* What a job's start needs is given back at once, by us and by its monitor. */
 	(void)mallopt(M_MMAP_THRESHOLD, HEAP_BLOCK);
+	r = confine_spawner(s.system, s.allow_root);
+	if (r < 0) {
+		log_err("cannot give up rights: %s", strerror(-r));
+		return 1;
+	}
 	listen_run(&s);
 	return 0;
 }

@@ -32,6 +32,7 @@
 #include "spawner/action.h"
 #include "spawner/alarm.h"
 #include "spawner/cgroup.h"
+#include "spawner/confine.h"
 #include "spawner/exec.h"
 #include "spawner/link.h"
 #include "spawner/monitor.h"
@@ -119,6 +120,8 @@ on_times(struct monitor *m)
 		notify_read(m);
 	if (m->tell_ns && m->tell_ns <= now)
 		notify_tell(m);
+	if (m->accept_ns && m->accept_ns <= now)
+		m->accept_ns = 0;
 	if (m->tick_ns && m->tick_ns <= now) {
 		enum state before = m->state;
 
@@ -132,7 +135,7 @@ on_times(struct monitor *m)
 static int
 poll_timeout(const struct monitor *m)
 {
-	const int64_t times[] = {m->output_ns, m->tick_ns, m->rest_ns, m->tell_ns};
+	const int64_t times[] = {m->output_ns, m->tick_ns, m->rest_ns, m->tell_ns, m->accept_ns};
 	int64_t at = 0, left;
 
 	for (size_t i = 0; i < ARRAY_SIZE(times); i++) {
@@ -153,8 +156,8 @@ loop(struct monitor *m)
 
 	p[AT_SIGNALS] = (struct pollfd){.fd = m->signals, .events = POLLIN};
 	p[AT_TIMER] = (struct pollfd){.fd = m->timer, .events = POLLIN};
-	p[AT_CTL] = (struct pollfd){.fd = m->ctl, .events = POLLIN};
 	for (;;) {
+		p[AT_CTL] = (struct pollfd){.fd = m->accept_ns ? -1 : m->ctl, .events = POLLIN};
 		for (size_t i = 0; i < LINKS_MAX; i++)
 			p[AT_LINKS + i] = (struct pollfd){.fd = m->links[i], .events = POLLIN};
 		p[AT_NOTIFY] = (struct pollfd){.fd = m->rest_ns ? -1 : m->notify, .events = POLLIN};
@@ -355,11 +358,15 @@ start(struct monitor *m, const struct launch *l)
 		m->main = pid;
 		m->result.pid = (uint32_t)pid;
 	}
+	m->result.unenforced = l->unenforced | fault.unenforced;
+	m->result.memory_max_bytes =
+		l->unenforced & SPEC_LIMIT_MEMORY_MAX ? 0 : l->spec->memory_max;
 	m->result.exec_error = fault.error;
 	m->result.exec_step = fault.step;
 	watch_output(m, l);
 	release(l);
 	alarm_start(m);
+	confine_monitor(m->dir, m->cgroup);
 	link_hello(m, &m->links[0]);
 	CRASH_POINT("monitor.hello.sent");
 	if (pid < 0)

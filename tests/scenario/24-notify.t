@@ -27,13 +27,15 @@ class Talker:
     LOOP = "for n, line in enumerate(sys.stdin, 1):\n    exec(line)\n    os.write(1, b'%d.' % n)\n"
     count = 0
 
-    def __init__(self, start="", spawner=s, **kw):
+    def __init__(self, start="", spawner=s, by_name=False, **kw):
         Talker.count += 1
         fifo = os.path.join(s.dir, f"do{Talker.count}")
         os.mkfifo(fifo)
         self.stdin = os.open(fifo, os.O_RDWR | os.O_CLOEXEC)
         self.n = 0
-        self.job = spawner.talk(start + "\n" + self.LOOP, python=True, in_path=fifo, **kw)
+        if by_name:  # a spawner of the system's takes no FIFO
+            start = f"sys.stdin = open({fifo!r})\n" + start
+        self.job = spawner.talk(start + "\n" + self.LOOP, python=True, in_path=None if by_name else fifo, **kw)
 
     def begin(self, line):
         self.n += 1
@@ -589,7 +591,7 @@ def _():
     owner, group = NOBODY - 10, NOBODY - 11
     u = Spawner("--system", owner=(owner, group))
     try:
-        t = Talker(spawner=u, uid=NOBODY, gid=NOBODY, out_gid=group, out_owner=owner)
+        t = Talker(spawner=u, by_name=True, uid=NOBODY, gid=NOBODY, out_gid=group, out_owner=owner)
         j = t.job
         st = os.stat(j.notify)
         is_((stat.S_IMODE(st.st_mode), st.st_uid, st.st_gid), (0o600, NOBODY, group))
