@@ -1,7 +1,7 @@
 # tools/deps.sh - the distribution's packages that building, testing and linting need. Sourced by ./quickstart, ./runtests
 # and .ci/run; does nothing by itself.
 #
-#   deps_ensure [--no-install] SET...     SET: build test lint model fuzz examples package host powercut
+#   deps_ensure [--no-install] SET...     SET: build test lint model fuzz examples package host metrics powercut
 #
 # Returns 0 when all packages of the sets are there, having installed the missing ones with apt-get (as root, or through
 # sudo), and says what it installs. With --no-install it lists what is missing and returns 1. The package lists are only
@@ -13,8 +13,9 @@
 
 # To build: the compiler, the libraries, and nothing else.
 DEPS_build="gcc make libc6-dev pkgconf|pkg-config libev-dev libsqlite3-dev libinih-dev libjansson-dev"
-# To test: prove is in perl; the scenario tests are shell and Python 3 (standard library); strace injects faults.
-DEPS_test="perl python3 sqlite3 strace util-linux"
+# To test: prove is in perl; the scenario tests are shell and Python 3 (standard library); strace injects faults; the
+# exporter is built where its libraries are.
+DEPS_test="perl python3 sqlite3 strace util-linux libmicrohttpd-dev"
 # For `make lint`.
 DEPS_lint="clang clang-format clang-tidy cppcheck shellcheck mandoc binutils"
 # For `make model`: the model checker, whose checkers are C.
@@ -24,9 +25,11 @@ DEPS_fuzz="clang libclang-rt-dev"
 # For the examples in other languages, which are tested where these are.
 DEPS_examples="golang-go nodejs"
 # To build packages and judge them; tests/host/package.t does it in trees of its own.
-DEPS_package="debhelper dpkg-dev lintian fakeroot rpm"
+DEPS_package="build-essential debhelper dpkg-dev lintian fakeroot rpm"
 # For .ci/run: sanitizer and valgrind runs, trees of both releases, a real systemd.
 DEPS_host="valgrind debootstrap systemd systemd-sysv systemd-container dbus mount"
+# For tests/host/metrics.t: a real Prometheus, and its tools.
+DEPS_metrics="prometheus"
 # For tests/host/powercut.t: a machine. Its kernel is downloaded by the test, not installed.
 DEPS_powercut="qemu-system-x86 e2fsprogs busybox-static"
 
