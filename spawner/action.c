@@ -19,6 +19,7 @@
 #include "spawner/action.h"
 #include "spawner/alarm.h"
 #include "spawner/cgroup.h"
+#include "spawner/limits.h"
 #include "spawner/link.h"
 #include "spawner/monitor.h"
 #include "spawner/monitor_state.h"
@@ -52,6 +53,12 @@ tick_slower(struct monitor *m)
 	tick_after(m, ns < TICK_MIN ? TICK_MIN : ns > TICK_MAX ? TICK_MAX : ns);
 }
 
+static uint32_t
+count32(size_t n)
+{
+	return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+}
+
 static void
 act_none(struct monitor *m, const struct detail *d)
 {
@@ -61,8 +68,8 @@ act_none(struct monitor *m, const struct detail *d)
 static void
 send_term(struct monitor *m)
 {
-	(void)tree_signal(NULL, m->stop_signal);
-	m->result.flags |= RESULT_TERM_SENT;
+	m->result.term_processes = count32(tree_signal(NULL, m->stop_signal));
+	m->result.flags |= RESULT_TERM_SENT | RESULT_HAS_COUNTS;
 	m->result.term_us = now_us();
 	CRASH_POINT("monitor.term.sent");
 	alarm_grace(m, mono_add(mono_now(), (struct dur){m->grace_ns}).ns);
@@ -96,9 +103,10 @@ act_kill(struct monitor *m, const struct detail *d)
 		m->result.stop_cause = d->cause;
 	m->state = S_KILLING;
 	m->phase = PHASE_KILLING;
+	m->result.kill_processes = count32(tree_count(NULL));
 	kill_all(m);
 	CRASH_POINT("monitor.kill.sent");
-	m->result.flags |= RESULT_KILL_SENT;
+	m->result.flags |= RESULT_KILL_SENT | RESULT_HAS_COUNTS;
 	m->result.kill_us = now_us();
 	alarm_grace(m, 0);
 	tick_after(m, TICK_MIN);
@@ -169,7 +177,7 @@ act_leftovers(struct monitor *m, const struct detail *d)
 	tick_after(m, TICK_MIN);
 	if (n == 0 && first)
 		return;
-	m->result.leftovers = n == 0 ? 1 : n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+	m->result.leftovers = n == 0 ? 1 : count32(n);
 	send_term(m);
 }
 
@@ -233,6 +241,8 @@ close_books(struct monitor *m)
 			(uint64_t)u.ru_stime.tv_sec * 1000000 + (uint64_t)u.ru_stime.tv_usec;
 		m->result.max_rss_bytes = (uint64_t)u.ru_maxrss * 1024;
 	}
+	if (m->cgroup >= 0)
+		limits_usage(m->cgroup, &m->result);
 }
 
 static void

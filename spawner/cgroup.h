@@ -1,5 +1,5 @@
 /* cgroup.h - a cgroup v2 for each attempt, where there is a delegated one. Kills and proves
- * emptiness; sets no limits. */
+ * emptiness; sets no limits: limits.h. */
 #ifndef CTX_SPAWNER_CGROUP_H
 #define CTX_SPAWNER_CGROUP_H
 

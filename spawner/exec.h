@@ -23,6 +23,7 @@ struct exec_plan {
 struct exec_fault {
 	int error; /* errno, positive; 0: the command was executed */
 	enum exec_step step;
+	uint32_t unenforced; /* SPEC_LIMIT_* bits: of its processes, not to be had as asked */
 };
 
 /* The new process has executed the command when this returns, or has ended: then RET says where it

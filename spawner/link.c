@@ -14,6 +14,7 @@
 #include "spawner/link.h"
 #include "spawner/monitor_state.h"
 
+#define ACCEPT_PAUSE (100 * NSEC_PER_MSEC) /* out of descriptors or memory */
 enum { FRAMES_PER_WAKE = 16, END_WAIT_MS = 5000 };
 
 static void
@@ -65,6 +66,7 @@ link_hello(struct monitor *m, int *fd)
 		h.flags |= HELLO_CAP_UNENFORCED;
 	if (m->result.flags & RESULT_SELF_EXTENDED)
 		h.flags |= HELLO_SELF_EXTENDED;
+	h.unenforced = m->result.unenforced;
 	send_to(fd, &h, sizeof(h));
 	if (m->progress.at_us) {
 		struct frame_progress p = progress_frame(m);
@@ -154,6 +156,8 @@ link_accept(struct monitor *m)
 	int fd = accept4(m->ctl, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	size_t i = 0;
 
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS))
+		m->accept_ns = mono_now().ns + ACCEPT_PAUSE; /* it stays in the backlog */
 	if (fd < 0)
 		return;
 	if (!may_talk(m, fd)) {
