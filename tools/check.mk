@@ -4,6 +4,8 @@ SCRIPTS = quickstart runtests .ci/run $(wildcard tools/*.sh) $(wildcard tests/sc
 	$(shell grep -lsE '^\#!(/bin/(ba)?sh|/usr/bin/env (ba)?sh)' tests/scenario/*.t tests/host/* tests/bench/* tests/crash/* tools/* 2>/dev/null)
 C_SOURCES = $(shell find lib daemon spawner cli tests -name '*.[ch]' | sort)
 FUZZ_SECONDS ?= 30
+FUZZ_JOBS ?= $(shell nproc)
+comma := ,
 
 tests: $(UNIT_TESTS)			## build the unit tests
 
@@ -28,11 +30,15 @@ $(B)/tests/fuzz/%: tests/fuzz/%.c $(CONFIG_OBJS) $(call lib,engine exec store co
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -MMD -MP -o $@ $< $(filter %.o,$^) $(filter %.a,$^) \
 		$(EV_LIBS) $(SQLITE_LIBS) $(INIH_LIBS) $(JANSSON_LIBS)
+FUZZ_SOCKETS := $(addprefix $(B)/tests/fuzz/fuzz_,spawner monitor link)
+$(FUZZ_SOCKETS): override LDFLAGS += $(addprefix -Wl$(comma)--wrap=,log_err log_warn log_info log_debug)
+$(filter-out %_link,$(FUZZ_SOCKETS)): $(filter-out %/main.o,$(call objs,spawner))
+$(B)/tests/fuzz/fuzz_spawner: override LDFLAGS += -Wl,--wrap=fork
 fuzzers: $(FUZZERS)
 
-fuzz:					## fuzz every parser of foreign bytes, FUZZ_SECONDS=30 each (clang)
+fuzz:					## fuzz every parser of foreign bytes, FUZZ_SECONDS=30 each, FUZZ_JOBS at once (clang)
 	$(MAKE) B=build-fuzz CC=clang SANITIZE=fuzzer-no-link,address,undefined fuzzers
-	tools/fuzz.sh build-fuzz $(FUZZ_SECONDS)
+	tools/fuzz.sh build-fuzz $(FUZZ_SECONDS) $(FUZZ_JOBS)
 
 
 lint: check-source lint-format lint-tidy lint-cppcheck lint-man lint-shell lint-units lint-version	## everything that judges the source
