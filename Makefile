@@ -1,6 +1,7 @@
 # ctx: detached contexts for Unix commands. `make help` lists the targets.
 # A folder is a module, so its objects are its .c files; each layer is an archive, and a call upwards fails to link.
 
+.DEFAULT_GOAL := all
 VERSION := 0.1.0
 B ?= build
 PREFIX ?= /usr/local
@@ -115,6 +116,7 @@ install-lib: lib
 	install -m 644 lib/client/client.h $(DESTDIR)$(PREFIX)/include/ctxd/client.h
 	sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' lib/client/libctxd.pc.in \
 		>$(DESTDIR)$(LIBDIR)/pkgconfig/libctxd.pc
+	chmod 644 $(DESTDIR)$(LIBDIR)/pkgconfig/libctxd.pc
 
 install: all install-lib
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/libexec/ctxd
@@ -127,9 +129,10 @@ install: all install-lib
 	install -m 644 daemon/api/io.ctxd.varlink $(DESTDIR)$(PREFIX)/share/varlink/io.ctxd.varlink
 	[ -e $(DESTDIR)$(SYSCONFDIR)/ctxd/ctxd.conf ] || install -m 644 conf/ctxd.conf $(DESTDIR)$(SYSCONFDIR)/ctxd/ctxd.conf
 	install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
-	for u in $(UNITS); do sed 's|@PREFIX@|$(PREFIX)|g' "$$u" >$(DESTDIR)$(UNITDIR)/$${u##*/}; done
+	for u in $(UNITS); do f=$(DESTDIR)$(UNITDIR)/$${u##*/}; sed 's|@PREFIX@|$(PREFIX)|g' "$$u" >"$$f" && chmod 644 "$$f" || exit 1; done
 	install -d $(DESTDIR)$(USERUNITDIR)
-	for u in systemd/user/*.service systemd/user/*.socket; do sed 's|@PREFIX@|$(PREFIX)|g' "$$u" >$(DESTDIR)$(USERUNITDIR)/$${u##*/}; done
+	for u in systemd/user/*.service systemd/user/*.socket; do f=$(DESTDIR)$(USERUNITDIR)/$${u##*/}; \
+		sed 's|@PREFIX@|$(PREFIX)|g' "$$u" >"$$f" && chmod 644 "$$f" || exit 1; done
 	[ "$(NOTIFY_RELOAD)" != yes ] || for d in $(DESTDIR)$(UNITDIR) $(DESTDIR)$(USERUNITDIR); do \
 		install -d "$$d/ctxd.service.d" && install -m 644 systemd/notify-reload.conf "$$d/ctxd.service.d/notify-reload.conf"; done
 	install -m 644 systemd/ctxd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/ctxd.conf

@@ -24,8 +24,8 @@ DEPS_model="spin gcc libc6-dev"
 DEPS_fuzz="clang libclang-rt-dev"
 # For the examples in other languages, which are tested where these are.
 DEPS_examples="golang-go nodejs"
-# To build packages and judge them; tests/host/package.t does it in trees of its own.
-DEPS_package="build-essential debhelper dpkg-dev lintian fakeroot rpm"
+# To build packages, with the unit tests, and judge them; tests/host/package.t does it in trees of its own.
+DEPS_package="build-essential debhelper dpkg-dev lintian fakeroot rpm perl python3 sqlite3 strace libmicrohttpd-dev"
 # For .ci/run: sanitizer and valgrind runs, trees of both releases, a real systemd.
 DEPS_host="valgrind debootstrap systemd systemd-sysv systemd-container dbus mount"
 # For tests/host/metrics.t: a real Prometheus, and its tools.

@@ -1,0 +1,149 @@
+#!/bin/bash
+# package-inside.sh OLDER NEWER - what package.sh does in the booted system, as root: the packages of the directory OLDER are
+# installed, upgraded to those of NEWER, removed, installed again and purged, while a user's jobs run. TAP on stdout.
+set -u
+older=$1 newer=$2
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
+. "$(dirname -- "$(readlink -f -- "$0")")/lib.sh"
+trap 'journalctl --no-pager -q -o short-monotonic -u "ctx*" >/ctx-test/journal 2>&1' EXIT
+jobs=100
+plan 45
+
+said=/ctx-test/dpkg
+pkg() { # dpkg's arguments; its output is in $said
+	dpkg "$@" >"$said" 2>&1 || { sed 's/^/# /' "$said" && return 1; }
+}
+# `id pid state exit_status` of each of alice's jobs, in the order of ids.
+table() {
+	as alice ctxctl --json list --all | python3 -c '
+import json, sys
+for j in sorted(json.load(sys.stdin), key=lambda j: j["id"]):
+    print(j["id"], j.get("pid") or "-", j["state"], j.get("exit_status"))'
+}
+count() { table | awk -v state="$1" '$3 == state { n++ } END { print n + 0 }'; } # STATE
+count_is() { [ "$(count "$1")" = "$2" ]; }
+main_pid() { prop "$1" MainPID; }
+# One more job, whose number is in $job and whose process in $pid: it ends with STATUS when the gate NAME opens.
+job_at() { # NAME STATUS
+	job=$(as alice ctxctl submit -t 1h -C / -- flock -s "/home/alice/$1" sh -c "exit $2")
+	wait_until running "$job"
+	pid=$(field "$job" pid)
+}
+status() { # ID: the exit status that is recorded
+	as alice ctxctl --json wait "$1" >/dev/null 2>&1
+	field "$1" exit_status
+}
+
+names() { find / /run -xdev \( -path /ctx-test -o -path /build -o -path /home \) -prune -o -name '*ctx*' -print | sort; }
+names >/ctx-test/names
+
+# Installed, it runs.
+pkg -i "$older"/*.deb
+ok $? "dpkg -i"
+is "$(prop ctxd.service ActiveState) $(prop ctxd.socket ActiveState) $(prop ctx-spawner.socket ActiveState)" "active active active" "the units run"
+is "$(systemctl is-enabled ctxd.service ctxd.socket ctx-spawner.socket | sort -u)" enabled "and are enabled"
+is "$(ps -o user= -p "$(main_pid ctxd.service)")" ctxd "as user ctxd"
+is "$(stat -c '%U:%G %a' /run/ctxd/ctxd.sock)" "root:ctx 660" "group ctx may submit"
+is "$(dpkg --verify ctxd ctxctl libctxd0 libctxd-dev ctxd-doc)" "" "dpkg --verify"
+[ -z "$(systemctl --failed --no-legend)" ]
+ok $? "no unit failed" || systemctl --failed --no-legend | sed 's/^/# /'
+dpkg -L ctxd ctxctl libctxd0 libctxd-dev ctxd-doc | sort -u >/ctx-test/files
+
+# A program is built with what libctxd-dev has, and runs with libctxd0.
+# shellcheck disable=SC2046 # flags
+cc -o /ctx-test/detach /usr/share/doc/ctxd/examples/c/detach.c $(pkg-config --cflags --libs libctxd) >/ctx-test/cc 2>&1
+ok $? "an example is built with libctxd-dev" || sed 's/^/# /' /ctx-test/cc
+like "$(ldd /ctx-test/detach)" 'libctxd\.so\.0 => /' "and finds libctxd0"
+
+# A user of group ctx, with more jobs than run by default.
+useradd -m -s /bin/sh alice && usermod -aG ctx alice
+printf '[limits]\nrunning = 200\n' >/etc/ctxd/ctxd.conf.d/more.conf
+systemctl reload ctxd.service
+for gate in hundred while-away last; do
+	as alice touch /home/alice/$gate
+done
+exec 7</home/alice/hundred 8</home/alice/while-away 9</home/alice/last
+flock 7 && flock 8 && flock 9
+as alice sh -c 'i=0; while [ $i -lt '$jobs' ]; do i=$((i + 1)); ctxctl submit -t 1h -C / -- flock -s /home/alice/hundred sh -c "exit $i"; done' >/ctx-test/ids
+is "$(wc -l </ctx-test/ids)" $jobs "alice submits $jobs jobs"
+wait_until count_is running $jobs
+ok $? "they run"
+table >/ctx-test/before
+
+# The upgrade.
+ctxd=$(main_pid ctxd.service) spawner=$(main_pid ctx-spawner.service) holder=$(main_pid ctx-jobs.service)
+socket=$(stat -c %i /run/ctxd/ctxd.sock)
+pkg -i "$newer"/*.deb
+ok $? "upgrade"
+is "$(dpkg-query -W -f '${Version}' ctxd)" "$(dpkg-deb -f "$newer"/ctxd_*.deb Version)" "to the newer version"
+wait_until restarted ctxd.service "$ctxd" && wait_until restarted ctx-spawner.service "$spawner"
+ok $? "both programs were restarted"
+is "$(main_pid ctx-jobs.service)" "$holder" "the holder of the cgroups was not"
+is "$(stat -c %i /run/ctxd/ctxd.sock)" "$socket" "nor was the socket: nobody is refused meanwhile"
+wait_until count_is running $jobs
+table >/ctx-test/after
+cmp /ctx-test/before /ctx-test/after
+ok $? "$jobs jobs run, in the same processes" || diff /ctx-test/before /ctx-test/after | sed 's/^/# /'
+dead=0
+while read -r _ pid _; do alive "$pid" || dead=$((dead + 1)); done </ctx-test/after
+is "$dead" 0 "which are alive"
+is "$(as alice ctxctl run -C / id -un)" alice "new jobs run"
+flock -u 7
+wait_until count_is running 0
+is "$(table | awk '$3 == "failed" { print $4 }' | sort -n | tr '\n' ' ')" "$(seq -s ' ' $jobs) " "each of the $jobs ends with its own status, and it is recorded"
+is "$(count interrupted)" 0 "none is lost"
+
+# Removed: the programs go, what runs goes on, and what is recorded stays.
+job_at while-away 51
+away=$job away_pid=$pid
+job_at last 52
+last=$job last_pid=$pid
+ctxd=$(main_pid ctxd.service) spawner=$(main_pid ctx-spawner.service)
+pkg -r ctxd
+ok $? "remove"
+like "$(cat "$said")" '2 jobs go on' "says that two jobs go on"
+[ ! -e "/proc/$ctxd" ] && [ ! -e "/proc/$spawner" ]
+ok $? "the programs are gone"
+[ ! -e /run/ctxd/ctxd.sock ] && [ ! -e /run/ctxd/spawner.sock ]
+ok $? "nobody listens"
+alive "$away_pid" && alive "$last_pid"
+ok $? "both jobs live"
+[ -e /etc/ctxd/ctxd.conf ] && [ -e /etc/ctxd/ctxd.conf.d/more.conf ] && [ -e /var/lib/ctxd/ctxd.db ]
+ok $? "configuration and records stay"
+flock -u 8
+wait_until dead "$away_pid"
+
+# And back.
+pkg -i "$newer"/ctxd_*.deb
+ok $? "installed again"
+wait_until answers
+is "$(table | awk '$3 == "failed"' | wc -l)" $((jobs + 1)) "the records are there, and one more"
+is "$(status "$away")" 51 "how the job ended that did so meanwhile"
+is "$(field "$last" state) $(field "$last" pid)" "running $last_pid" "the other one runs, in the same process"
+is "$(as alice ctxctl run -C / id -un)" alice "new jobs run"
+
+# Purged, with a job that runs: nothing is left of it, of ctxd, of its files.
+pkg -P ctxd
+ok $? "purge"
+wait_until dead "$last_pid"
+ok $? "the job is dead"
+wait_until sh -c '! grep -lE "^(ctx-|/usr/libexec/ctxd)" /proc/[0-9]*/comm 2>/dev/null'
+ok $? "so is its monitor"
+pkg -P ctxctl libctxd-dev libctxd0 ctxd-doc
+ok $? "all are purged"
+left=$(while read -r path; do [ -d "$path" ] || [ ! -e "$path" ] || echo "$path"; done </ctx-test/files)
+is "$left" "" "no file of a package is left"
+is "$(names | comm -13 /ctx-test/names -)" "" "nor anything else with its name"
+is "$(systemctl list-units --all --no-legend --plain 'ctx*' | grep -v '^ctx-test')" "" "nor a unit"
+is "$(getent passwd ctxd | cut -d: -f1,6)" "ctxd:/var/lib/ctxd" "but the user, whose number nobody else is to get"
+
+# Purged at once, without a removal before.
+pkg -i "$older"/ctxd_*.deb "$older"/ctxctl_*.deb
+ok $? "installed anew"
+is "$(ctxctl --json list --all | tr -d ' \n')" "[]" "it knows of nothing"
+pkg -P ctxd ctxctl
+ok $? "and purged at once"
+[ ! -e /var/lib/ctxd ] && [ ! -e /etc/ctxd ] && [ ! -e /run/ctxd ]
+ok $? "nothing is left"
+[ -z "$(systemctl --failed --no-legend)" ]
+ok $? "no unit failed" || systemctl --failed --no-legend | sed 's/^/# /'
