@@ -9,16 +9,23 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct options_spec;
+struct remote;
+
 struct cli {
-	const char *socket;  /* --socket; NULL: not given */
-	const char *command; /* for messages */
-	bool user, system;   /* whose daemon; at most one */
+	const char *socket; /* --socket; NULL: not given */
+	const char *host;   /* -H; NULL: this machine. The options for the daemon are for there */
+	const char *self;   /* how to call this program again: "ctxctl", "ctxctl -H HOST" */
+	struct remote *remote; /* of HOST; owned by remote.c */
+	const char *command;   /* for messages */
+	bool user, system;     /* whose daemon; at most one */
 	bool json, no_color;
 	bool as_job; /* exit codes are those of a job: every failure of ours is 125 */
 };
 
 struct cli_command {
-	const char *name, *alias, *help;
+	const char *name, *alias;
+	const char *help; /* NULL: it is not for people, and in no list */
 	int (*run)(struct cli *cli, int argc, char **argv);
 };
 extern const struct cli_command cli_commands[];
@@ -30,6 +37,7 @@ extern const size_t cli_n_commands;
 
 /* By name or alias; NULL if there is none, then what to suggest is said on stderr. */
 const struct cli_command *cli_find(const char *name);
-void cli_help(bool full); /* to the standard output; or, not FULL, the short form to stderr */
+extern const struct options_spec cli_globals; /* the options in front of the command */
+void cli_help(void);                          /* all of it, to the standard output */
 
 #endif

@@ -24,7 +24,7 @@ cmd_help(struct cli *cli, int argc, char **argv)
 	if (argc > 1)
 		return options_wrong(cli, "one command at a time");
 	if (argc == 0) {
-		cli_help(true);
+		cli_help();
 		return EXITCODE_OK;
 	}
 	c = cli_find(argv[0]);

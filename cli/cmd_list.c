@@ -18,6 +18,7 @@
 #include "cli/filter.h"
 #include "cli/options.h"
 #include "cli/out.h"
+#include "cli/remote.h"
 #include "cli/table.h"
 #include "cli/view.h"
 
@@ -91,7 +92,7 @@ cell_exit(struct list *l, const struct view *v)
 static void
 cell_user(struct list *l, const struct view *v)
 {
-	if (!v->has_uid || v->uid == l->uid)
+	if (!v->has_uid || v->uid == (l->cli->host ? remote_uid(l->cli) : l->uid))
 		table_cell(&l->table, OUT_PLAIN, NULL);
 	else if (v->user)
 		table_cell(&l->table, OUT_PLAIN, v->user);

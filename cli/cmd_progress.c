@@ -216,6 +216,9 @@ cmd_progress(struct cli *cli, int argc, char **argv)
 
 	if (r)
 		return options_exit(cli, r);
+	if (cli->host)
+		return options_wrong(cli,
+				     "it tells of the job that it runs in, so -H is not for it");
 	r = take_words(cli, &o, argc, argv);
 	if (r)
 		return r;

@@ -7,6 +7,7 @@
 #include "cli/conn.h"
 #include "cli/exitcode.h"
 #include "cli/out.h"
+#include "cli/remote.h"
 
 /* A refused value is named as a field of the interface; people know it by its option. */
 static void
@@ -81,6 +82,8 @@ conn_try(const struct cli *cli, struct ctxd_client **ret, struct ctxd_failure *f
 {
 	char whose = 0;
 
+	if (cli->host)
+		return remote_open(cli, ret, f);
 	if (cli->user || cli->system)
 		whose = cli->user ? 'u' : 's';
 	return ctxd_open_default(cli->socket, whose, ret, f);

@@ -22,7 +22,7 @@ conn_jsonp(json_t **v)
 	*v = NULL;
 }
 
-/* Open the daemon's socket, saying nothing: 0, or -1 with F. */
+/* Open the daemon's socket, or the way to that of cli->host, saying nothing: 0, or -1 with F. */
 int conn_try(const struct cli *cli, struct ctxd_client **ret, struct ctxd_failure *f);
 
 /* All: 0, or the exit code after the failure was said. */

@@ -129,6 +129,8 @@ is_its_ctxd(const struct cli *cli)
 	const char *its = getenv("CTXD_SOCKET");
 	_free_ char *found = NULL;
 
+	if (cli->host)
+		return false;
 	if (!its || (!cli->socket && !cli->user && !cli->system))
 		return true;
 	if (cli->socket)

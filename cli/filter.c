@@ -10,6 +10,7 @@
 #include "cli/filter.h"
 #include "cli/near.h"
 #include "cli/out.h"
+#include "cli/remote.h"
 #include "cli/user.h"
 
 const char *const filter_live[] = {"queued", "running", "stopping", "open", NULL};
@@ -100,9 +101,13 @@ take_user(const struct cli *cli, const char *name, json_t *params)
 	if (!name)
 		return 0;
 	text_escape(name, text, sizeof(text));
-	r = user_find(name, &uid);
+	if (!cli->host)
+		r = user_find(name, &uid);
+	else
+		r = remote_uid_of(cli, &uid) ? 0 : USER_E_UNKNOWN;
 	if (r == USER_E_UNKNOWN)
-		return options_wrong(cli, "--user: there is no user '%s'", text);
+		return options_wrong(cli, "--user: there is no user '%s'%s", text,
+				     cli->host ? " there" : "");
 	if (r < 0) {
 		out_error("cannot look up the user '%s': %s", text, strerror(-r));
 		return cli->as_job ? EXITCODE_OURS : EXITCODE_FAILED;
@@ -166,6 +171,8 @@ filter_check(const struct cli *cli, const struct filter *f)
 		return options_wrong(cli, "--limit: 0 is no limit");
 	if (f->parent.given && f->parent.v == 0)
 		return options_wrong(cli, "--parent: 0 is no id");
+	if (cli->host && f->user)
+		remote_ask_uid(cli, f->user);
 	return 0;
 }
 

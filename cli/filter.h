@@ -63,14 +63,14 @@ struct filter {
 /* Is there any that narrows the choice (limit alone does not)? */
 bool filter_any(const struct filter *f);
 void filter_done(struct filter *f);
-/* Parameters of List and ListSummaries, without limit and after. STATES (may be NULL): those of F
- * if it has any, else these. 0 with *RET, or the exit code (said). */
+/* Parameters of List and ListSummaries, without limit and after; with a connection. STATES (may be
+ * NULL): those of F if it has any, else these. 0 with *RET, or the exit code (said). */
 int filter_params(const struct cli *cli, const struct filter *f, const char *const *states,
 		  json_t **ret);
 /* The same, with them. */
 int filter_params_paged(const struct cli *cli, const struct filter *f, const char *const *states,
 			json_t **ret);
-/* What is wrong of F by itself. 0, or the exit code (said). */
+/* What is wrong of F by itself; before a connection. 0, or the exit code (said). */
 int filter_check(const struct cli *cli, const struct filter *f);
 
 extern const char *const filter_live[]; /* states of jobs that have not ended; NULL-ended */

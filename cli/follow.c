@@ -48,9 +48,9 @@ signal_came(struct loop *l, int sig)
 	bar_wipe(&l->bar);
 	l->n_signals++;
 	if (f->signals == FOLLOW_DETACHES || l->n_signals >= GONE) {
-		out_error("job %" PRIu64 "%s: ctxctl wait %" PRIu64, f->ids[0],
+		out_error("job %" PRIu64 "%s: %s wait %" PRIu64, f->ids[0],
 			  f->signals == FOLLOW_DETACHES ? " goes on" : " is being canceled",
-			  f->ids[0]);
+			  f->cli->self, f->ids[0]);
 		return follow_give_up(l, EXITCODE_OURS);
 	}
 	/* Asked before it is said: who reads this and sends the next signal has been heard. */
@@ -267,7 +267,7 @@ follow(struct follow *f)
 	output_init(&l.output[ERR], f->output && f->output_split, STDERR_FILENO, "stderr");
 	if (f->output_json)
 		l.output[ERR].sink = &l.output[OUT].own;
-	if (f->bar && f->n == 1)
+	if (f->bar && f->n == 1 && !f->cli->host) /* not worth one more ssh */
 		bar_init(&l.bar, f->cli, f->ids[0]);
 	l.end.used = f->end;
 	l.end.c = f->bound;

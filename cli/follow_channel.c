@@ -74,9 +74,8 @@ say_lost(struct loop *l)
 	bar_wipe(&l->bar);
 	if (f->n == 1)
 		out_error("the connection to ctxd is lost; job %" PRIu64
-			  " goes on (`ctxctl wait %" PRIu64
-			  "` finds it again); trying again for %d s",
-			  f->ids[0], f->ids[0], RECONNECT_S);
+			  " goes on (`%s wait %" PRIu64 "` finds it again); trying again for %d s",
+			  f->ids[0], f->cli->self, f->ids[0], RECONNECT_S);
 	else
 		out_error("the connection to ctxd is lost; the jobs go on; trying again for %d s",
 			  RECONNECT_S);

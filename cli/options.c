@@ -56,16 +56,23 @@ help_option(const struct options_def *d)
 	}
 }
 
-static void
-help(const struct cli *cli, const struct options_spec *spec)
+void
+options_list(const struct options_spec *spec)
 {
-	out_printf("Usage: ctxctl %s%s%s\n\n", cli->command, *spec->usage ? " " : "", spec->usage);
-	out_puts(spec->text);
-	out_puts("\n\nOptions:\n");
 	for (size_t i = 0; i < spec->n; i++)
 		help_option(&spec->def[i]);
 	for (size_t i = 0; i < N_COMMON; i++)
 		help_option(&common[i]);
+}
+
+static void
+help(const struct cli *cli, const struct options_spec *spec)
+{
+	out_printf("Usage: ctxctl %s%s%s\n\n", cli->command,
+		   *cli->command && *spec->usage ? " " : "", spec->usage);
+	out_puts(spec->text);
+	out_puts("\n\nOptions:\n");
+	options_list(spec);
 	out_printf("\nExample%s:\n", strchr(spec->examples, '\n') ? "s" : "");
 	out_puts(spec->examples);
 	out_puts("\n");
@@ -186,6 +193,9 @@ take_value(const struct options_def *d, const char *value, void *field)
 	case OPTIONS_FLAG:
 		*(bool *)field = true;
 		return 0;
+	case OPTIONS_PATH:
+		*(const char **)field = value;
+		return 0;
 	case OPTIONS_STRING:
 	case OPTIONS_NAME:
 	case OPTIONS_CLASS:
@@ -205,6 +215,12 @@ take_value(const struct options_def *d, const char *value, void *field)
 		return take_int(d, value, field);
 	}
 	abort();
+}
+
+static void
+say_try(const struct cli *cli)
+{
+	out_say("Try `ctxctl %s%s--help`.", cli->command, *cli->command ? " " : "");
 }
 
 /* ---- parsing */
@@ -265,7 +281,7 @@ def_at(const struct options_spec *spec, int i)
 }
 
 static void
-unknown(const struct options_spec *spec, const char *word)
+unknown(const struct cli *cli, const struct options_spec *spec, const char *word)
 {
 	struct near near;
 	char text[VALUE_TEXT], plain[VALUE_TEXT];
@@ -275,13 +291,15 @@ unknown(const struct options_spec *spec, const char *word)
 	near_init(&near, strncmp(plain, "--", 2) == 0 ? plain + 2 : "");
 	for (size_t i = 0; i < spec->n && *near.word; i++)
 		near_offer(&near, spec->def[i].name);
-	out_error("unknown option '%s'%s%s%s", text, near.best ? " (did you mean --" : "",
-		  near.best ? near.best : "", near.best ? "?)" : "");
+	out_error("unknown option '%s'%s%s%s%s", text,
+		  *cli->command ? "" : " in front of the command",
+		  near.best ? " (did you mean --" : "", near.best ? near.best : "",
+		  near.best ? "?)" : "");
 }
 
 /* getopt is not content. WORD is where it stood. */
 static void
-complain(const struct options_spec *spec, int c, const char *word)
+complain(const struct cli *cli, const struct options_spec *spec, int c, const char *word)
 {
 	int i = found(spec, optopt);
 
@@ -290,9 +308,10 @@ complain(const struct options_spec *spec, int c, const char *word)
 	else if (optopt >= FIRST_VAL && i >= 0)
 		out_error("--%s takes no value", def_at(spec, i)->name);
 	else if (optopt > 0 && optopt < FIRST_VAL)
-		out_error("unknown option '-%c'", optopt >= 0x20 && optopt < 0x7f ? optopt : '?');
+		out_error("unknown option '-%c'%s", optopt >= 0x20 && optopt < 0x7f ? optopt : '?',
+			  *cli->command ? "" : " in front of the command");
 	else
-		unknown(spec, word);
+		unknown(cli, spec, word);
 }
 
 static int
@@ -322,17 +341,18 @@ options_parse(struct cli *cli, const struct options_spec *spec, void *out, int *
 		if (c == -1)
 			break;
 		if (c == '?' || c == ':')
-			complain(spec, c, optind > word ? (*argv)[optind - 1] : (*argv)[word]);
+			complain(cli, spec, c, optind > word ? (*argv)[optind - 1] : (*argv)[word]);
 		else
 			e = parse_one(cli, def_at(spec, found(spec, c)), out);
 		if (e == OPTIONS_E_HELP) {
-			help(cli, spec);
+			if (spec->text)
+				help(cli, spec);
 			return e;
 		}
 		r = r ? r : e;
 	}
 	if (r) {
-		out_say("Try `ctxctl %s --help`.", cli->command);
+		say_try(cli);
 		return r;
 	}
 	*argc -= optind;
@@ -358,7 +378,7 @@ options_wrong(const struct cli *cli, const char *fmt, ...)
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	out_error("%s: %s", cli->command, text);
-	out_say("Try `ctxctl %s --help`.", cli->command);
+	say_try(cli);
 	return options_exit(cli, OPTIONS_E_USAGE);
 }
 

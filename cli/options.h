@@ -24,6 +24,7 @@ struct options_time {
 enum options_type {                   /* of the field at `offset` */
 		    OPTIONS_FLAG,     /* bool */
 		    OPTIONS_STRING,   /* const char *, may not be empty */
+		    OPTIONS_PATH,     /* const char *, any bytes */
 		    OPTIONS_NAME,     /* the same, a name of a job */
 		    OPTIONS_CLASS,    /* the same, a name of a class */
 		    OPTIONS_SIGNAL,   /* the same, a signal; becomes its usual name, static text */
@@ -45,7 +46,7 @@ struct options_def {
 };
 struct options_spec {
 	const char *usage; /* behind the name of the command; lines */
-	const char *text;  /* what it does; lines */
+	const char *text;  /* what it does; lines; NULL: the help is printed by the caller */
 	const char *examples;
 	const struct options_def *def;
 	size_t n;
@@ -59,6 +60,8 @@ enum { OPTIONS_E_HELP = 1, OPTIONS_E_USAGE = 2 };
  * set all the same. --json and --no-color are understood for every command. */
 int
 options_parse(struct cli *cli, const struct options_spec *spec, void *out, int *argc, char ***argv);
+/* The lines of its options, as in the help. */
+void options_list(const struct options_spec *spec);
 /* The exit code for such an outcome. */
 int options_exit(const struct cli *cli, int outcome);
 /* Say what is wrong with the words, and where help is. Returns the exit code for wrong usage. */

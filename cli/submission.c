@@ -1,16 +1,13 @@
-/* submission.c - the call made of the options of `submit` and `run` and of the command. How it gets
- * to ctxd: submission_send.c.
+/* submission.c - the call made of the options of `submit` and `run` and of the command. What it
+ * takes from where it is made: submission_place.c; how it gets to ctxd: submission_send.c.
  *
  * JSON is UTF-8: an argument that is not cannot be sent, and is refused with its position rather
- * than changed. Variables of the environment that are not are left out with a warning. */
+ * than changed. */
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -20,8 +17,6 @@
 #include "cli/exitcode.h"
 #include "cli/out.h"
 #include "cli/submission.h"
-
-extern char **environ;
 
 void
 submission_done(struct submission *s)
@@ -87,166 +82,6 @@ add_argv(const struct cli *cli, struct submission *s, int argc, char **argv, jso
 		r = add_shell(cli, s, out, argc > 0);
 	for (int i = 0; i < argc && r == 0; i++)
 		r = add_arg(cli, s, out, argv[i], (size_t)i + (s->shell ? 1 : 0));
-	return r;
-}
-
-/* ---- where */
-
-static int
-add_cwd(const struct cli *cli, struct submission *s, json_t *params)
-{
-	_free_ char *here = NULL, *joined = NULL;
-	const char *cwd = s->chdir;
-
-	if (!cwd || cwd[0] != '/') {
-		here = getcwd(NULL, 0);
-		if (!here || here[0] != '/') {
-			out_error("the current directory cannot be named (%s); say where to run: "
-				  "-C DIR",
-				  here ? "it is out of reach" : strerror(errno));
-			return failed(cli);
-		}
-		if (cwd)
-			joined = text_format("%s/%s", strcmp(here, "/") == 0 ? "" : here, cwd);
-		if (cwd && !joined)
-			return conn_no_memory(cli);
-		cwd = cwd ? joined : here;
-	}
-	if (!text_utf8_valid(cwd, strlen(cwd), NULL)) {
-		out_error("the path of the directory is not UTF-8 and cannot be sent; say where to "
-			  "run: -C DIR");
-		return failed(cli);
-	}
-	s->bytes += strlen(cwd);
-	return json_object_set_new_nocheck(params, "cwd", json_string_nocheck(cwd)) < 0
-		       ? conn_no_memory(cli)
-		       : 0;
-}
-
-static int
-add_umask(const struct cli *cli, json_t *params)
-{
-	mode_t mask = umask(0);
-
-	(void)umask(mask);
-	return json_object_set_new_nocheck(params, "umask", json_integer(mask)) < 0
-		       ? conn_no_memory(cli)
-		       : 0;
-}
-
-/* ---- the environment */
-
-struct env {
-	const struct cli *cli;
-	struct submission *s;
-	json_t *out;
-	size_t dropped;
-	const char *first; /* of the dropped */
-};
-
-static int
-env_put(struct env *e, const char *name, size_t n, const char *value)
-{
-	e->s->bytes += n + strlen(value) + 6;
-	return json_object_setn_new_nocheck(e->out, name, n, json_string_nocheck(value)) < 0
-		       ? conn_no_memory(e->cli)
-		       : 0;
-}
-
-/* ENTRY as it is in an environment. */
-static int
-env_take(struct env *e, const char *entry)
-{
-	size_t len = strlen(entry), n = strcspn(entry, "=");
-
-	if (n == 0 || n == len || !text_utf8_valid(entry, len, NULL)) {
-		e->first = e->dropped++ ? e->first : entry;
-		return 0;
-	}
-	return env_put(e, entry, n, entry + n + 1);
-}
-
-/* From the last to the first: of two with the same name the first counts, as for getenv. */
-static int
-env_all(struct env *e)
-{
-	size_t n = 0;
-	int r = 0;
-
-	while (environ && environ[n])
-		n++;
-	while (n > 0 && r == 0)
-		r = env_take(e, environ[--n]);
-	return r;
-}
-
-static int
-env_list(struct env *e, const char *list)
-{
-	int r = 0;
-
-	for (const char *p = list; r == 0; p++) {
-		size_t n = strcspn(p, ",");
-		_free_ char *name = strndup(p, n);
-		char text[80];
-
-		if (!name)
-			return conn_no_memory(e->cli);
-		if (n == 0 || strchr(name, '='))
-			return options_wrong(
-				e->cli, "--env-mode: '%s' is no list of names, nor all or none",
-				text_escape(list, text, sizeof(text)));
-		if (getenv(name))
-			r = env_take(e, getenv(name) - n - 1);
-		p += n;
-		if (*p == '\0')
-			break;
-	}
-	return r;
-}
-
-static int
-env_add(struct env *e, const char *word)
-{
-	size_t n = strcspn(word, "=");
-	const char *value = word[n] ? word + n + 1 : getenv(word);
-	char text[80];
-
-	text_escape(word, text, sizeof(text));
-	if (n == 0)
-		return options_wrong(e->cli, "--env: '%s' has no name", text);
-	if (!value)
-		return options_wrong(e->cli, "--env: %s is not set here; give it a value: %s=VALUE",
-				     text, text);
-	if (!text_utf8_valid(word, n, NULL) || !text_utf8_valid(value, strlen(value), NULL))
-		return options_wrong(e->cli, "--env: '%s' is not UTF-8 and cannot be sent", text);
-	return env_put(e, word, n, value);
-}
-
-static int
-add_env(const struct cli *cli, struct submission *s, json_t *params)
-{
-	const char *mode = s->env_mode ? s->env_mode : "all";
-	struct env e = {.cli = cli, .s = s, .out = json_object()};
-	int r = 0;
-
-	if (json_object_set_new_nocheck(params, "env", e.out) < 0)
-		return conn_no_memory(cli);
-	if (strcmp(mode, "all") == 0)
-		r = env_all(&e);
-	else if (strcmp(mode, "none") != 0)
-		r = env_list(&e, mode);
-	for (size_t i = 0; i < s->env.n && r == 0; i++)
-		r = env_add(&e, s->env.v[i]);
-	if (r == 0 && e.dropped) {
-		char text[80], name[40];
-
-		(void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(e.first, "="), e.first);
-		out_error("warning: %zu variable%s of the environment left out, not NAME=VALUE in "
-			  "UTF-8: %s%s",
-			  e.dropped, e.dropped > 1 ? "s" : "",
-			  text_escape(name, text, sizeof(text)), e.dropped > 1 ? ", ..." : "");
-	}
 	return r;
 }
 
@@ -391,11 +226,7 @@ submission_prepare(const struct cli *cli, struct submission *s, int argc, char *
 	if (r == 0)
 		r = add_options(cli, s, params);
 	if (r == 0)
-		r = add_cwd(cli, s, params);
-	if (r == 0)
-		r = add_umask(cli, params);
-	if (r == 0)
-		r = add_env(cli, s, params);
+		r = submission_place(cli, s, params);
 	if (r == 0 && s->in)
 		r = input_open(cli, s->in, &s->input);
 	s->bytes += s->context.bytes;

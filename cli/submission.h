@@ -120,6 +120,8 @@ struct submission {
 void submission_done(struct submission *s);
 /* Make the call for the command ARGC, ARGV. 0, or the exit code (said). */
 int submission_prepare(const struct cli *cli, struct submission *s, int argc, char **argv);
+/* Of it: the directory, the umask and the environment, of here or of cli->host. */
+int submission_place(const struct cli *cli, struct submission *s, json_t *params);
 /* Make the call, for some seconds again and again if the connection breaks before the answer. 0:
  * *RET is the connection, *RET_REPLY what came (its notices were said), *RET_VIEW the job in it; or
  * the exit code (said). */

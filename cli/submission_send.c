@@ -73,12 +73,12 @@ fail_open(const struct sending *x, const struct ctxd_failure *f)
 
 	(void)conn_fail(x->cli, f);
 	if (x->s->key)
-		out_error("the job may or may not have been accepted; see `ctxctl list --all --key "
+		out_error("the job may or may not have been accepted; see `%s list --all --key "
 			  "%s`, or submit it again with this key",
-			  text_escape(x->s->key, key, sizeof(key)));
+			  x->cli->self, text_escape(x->s->key, key, sizeof(key)));
 	else
-		out_error("the job may or may not have been accepted; see `ctxctl list --since %s`",
-			  wall_format(x->begun, at, sizeof(at)));
+		out_error("the job may or may not have been accepted; see `%s list --since %s`",
+			  x->cli->self, wall_format(x->begun, at, sizeof(at)));
 	return x->cli->as_job ? EXITCODE_OURS : EXITCODE_UNREACHABLE;
 }
 

@@ -165,6 +165,18 @@ ctxd_open_default(const char *explicit_path, char mode, struct ctxd_client **ret
 	return client_new(fd, path, ret, f);
 }
 
+int
+ctxd_open_fd(int fd, const char *name, struct ctxd_client **ret, struct ctxd_failure *f)
+{
+	char *copy = strdup(name);
+
+	failure_none(f);
+	if (copy)
+		return client_new(fd, copy, ret, f);
+	(void)close(fd);
+	return failure_errno(f, -ENOMEM);
+}
+
 struct ctxd_client *
 ctxd_close(struct ctxd_client *c)
 {

@@ -53,6 +53,10 @@ int ctxd_open(const char *path, struct ctxd_client **ret, struct ctxd_failure *f
  * two. */
 int ctxd_open_default(const char *explicit_path, char mode, struct ctxd_client **ret,
 		      struct ctxd_failure *f);
+/* On a connection that something else has made, as ssh to the `ctxctl bridge` of another machine:
+ * FD, a connected stream socket, is taken over, also on failure. NAME is what failures call the
+ * other end, and what ctxd_path gives. */
+int ctxd_open_fd(int fd, const char *name, struct ctxd_client **ret, struct ctxd_failure *f);
 const char *ctxd_path(const struct ctxd_client *c);    /* of the socket; lives as long as C */
 struct ctxd_client *ctxd_close(struct ctxd_client *c); /* returns NULL */
 int ctxd_fd(const struct ctxd_client *c); /* for poll; readable may mean part of a reply */

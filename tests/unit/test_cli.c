@@ -9,6 +9,7 @@
 #include "cli/near.c"
 #include "cli/options.c"
 #include "cli/out.c"
+#include "cli/remote.c"
 #include "cli/user.c"
 #include "cli/view.c"
 #include "cli/width.c"

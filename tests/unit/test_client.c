@@ -1022,6 +1022,33 @@ TEST(open_default_connects_once)
 	remove_dir();
 }
 
+/* What another program has connected. */
+TEST(open_fd)
+{
+	struct ctxd_client *c = NULL;
+	struct ctxd_failure f;
+	json_t *reply = NULL;
+	char call[256] = "";
+	int s[2];
+
+	need(sock_pair(SOCK_STREAM, s) == 0);
+	is_int(ctxd_open_fd(s[0], "web1 (over ssh)", &c, &f), 0);
+	is_str(ctxd_path(c), "web1 (over ssh)");
+	is_int(ctxd_fd(c), s[0]);
+	is_int(ctxd_send(c, "Get", json_pack("{s:i}", "id", 1), 0, &f), 0);
+	ok(recv(s[1], call, sizeof(call) - 1, 0) > 0);
+	ok(strstr(call, "io.ctxd.Get") != NULL);
+	ok(send(s[1], "{}", 3, 0) == 3);
+	is_int(ctxd_receive(c, &reply, NULL, &f), 0);
+	json_decref(reply);
+	(void)close(s[1]);
+	is_int(ctxd_call(c, "Get", NULL, NULL, &f), -1);
+	is_int(f.code, CTXD_E_LOST);
+	ok(strstr(f.text, "web1 (over ssh)") != NULL);
+	ctxd_close(c);
+	ok(fcntl(s[0], F_GETFD) < 0); /* it was taken over */
+}
+
 TEST(long_paths_work)
 {
 	struct ctxd_client *c = NULL;
