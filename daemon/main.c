@@ -34,6 +34,7 @@ struct daemon {
 	uint64_t nofile; /* soft limit of descriptors we were started with; 0: it is still that */
 	struct engine *engine;
 	struct api *api;
+	bool serving, storage_bad;
 	ev_signal term, intr, hup;
 	ev_timer watchdog;
 	int listen_fds[LISTEN_MAX];
@@ -92,6 +93,15 @@ log_errors(const struct config_errors *errs)
 		log_err("and %zu more errors", errs->more);
 }
 
+static const char *
+status(const struct daemon *d)
+{
+	return d->storage_bad
+		       ? "The database cannot be written: new jobs are refused, what runs goes "
+			 "on"
+		       : "Serving";
+}
+
 static int
 reload(void *arg, api_change_fn fn, void *fn_arg, struct refusal *r)
 {
@@ -120,7 +130,7 @@ reload(void *arg, api_change_fn fn, void *fn_arg, struct refusal *r)
 	}
 	(void)config_diff(engine_policy(d->engine), p, tell_change, &to);
 	engine_policy_set(d->engine, p);
-	notify_reloaded("Serving", NULL);
+	notify_reloaded(status(d), NULL);
 	return 0;
 }
 
@@ -306,6 +316,18 @@ raise_limits(void)
 	return setrlimit(RLIMIT_NOFILE, &rl) < 0 ? 0 : was;
 }
 
+static void
+on_storage(void *arg, bool ok)
+{
+	struct daemon *d = arg;
+	char text[160];
+
+	d->storage_bad = !ok;
+	(void)snprintf(text, sizeof(text), "STATUS=%s", status(d));
+	if (d->serving)
+		notify_send(text);
+}
+
 static int
 open_engine(struct daemon *d, struct policy **policy, struct ctx_err *e)
 {
@@ -316,7 +338,9 @@ open_engine(struct daemon *d, struct policy **policy, struct ctx_err *e)
 				   .system_mode = d->place.system_mode,
 				   .socket_path = d->place.socket,
 				   .policy = take_ptr(*policy),
-				   .exec = &x};
+				   .exec = &x,
+				   .on_storage = on_storage,
+				   .on_storage_arg = d};
 
 	return engine_new(d->loop, &o, &d->engine, e);
 }
@@ -371,8 +395,10 @@ serve(struct daemon *d)
 	engine_start(d->engine);
 	log_notice("ctxd " CTX_VERSION " ready on %s (%s mode)", d->place.socket,
 		   d->place.system_mode ? "system" : "user");
-	notify_send("READY=1\nSTATUS=Serving");
+	d->serving = true;
+	notify_reloaded(status(d), NULL);
 	ev_run(d->loop, 0);
+	d->serving = false;
 	notify_send("STOPPING=1");
 	engine_stop(d->engine);
 	log_notice("stopping; %" PRIu64

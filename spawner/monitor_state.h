@@ -55,6 +55,7 @@ struct monitor {
 	int64_t warn_at_ns, watchdog_at_ns;           /* 0: not */
 	int64_t warned_ns;                            /* the last time */
 	int64_t output_ns, tick_ns, rest_ns, tell_ns; /* when to look next; 0: not */
+	int64_t accept_ns;                            /* no connections until then; 0: now */
 	int64_t share_ns;                             /* since when share_used is counted */
 	int64_t told_ns;     /* when ctxd was last told what the job said */
 	int64_t extended_us; /* wall: when the job last moved its deadline */

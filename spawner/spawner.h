@@ -55,6 +55,8 @@ struct spawner {
 	int jobs_fd;             /* jobs/ in it; -1 until claimed */
 	const char *cgroup_path; /* parent of the jobs' cgroups; NULL: none wanted */
 	int cgroup_fd;           /* its directory; -1: not there (now) */
+	uint32_t controllers;    /* what is enforced below it: SPEC_LIMIT_* bits of cgroups */
+	bool cgroup_missing;     /* the last job could be given none */
 	uint64_t seen;           /* as in jobs/seen */
 	int seen_fds[2]; /* that file, and the one it changes places with; -1: not to be had */
 	struct spare spares[SPARE_MAX];

@@ -50,6 +50,8 @@ engine_resync(struct engine *g)
 {
 	int r = lanes_load(&g->lanes, g->store);
 
+	if (r == 0)
+		r = outbox_load(g);
 	if (r < 0) {
 		/* Not even reading works: starting jobs by wrong counts would be worse than
 		 * waiting. */
@@ -89,9 +91,16 @@ committed(void *arg, int64_t ns, int r)
 		metrics_hist_add(&g->metrics.commit, &metrics_bounds_commit, ns / NSEC_PER_USEC);
 }
 
+static void
+storage(void *arg, bool ok)
+{
+	storage_changed(arg, ok);
+}
+
 static const struct txn_ops txn_ops = {.before = before_commit,
 				       .failed = commit_failed,
 				       .committed = committed,
+				       .storage = storage,
 				       .settled = settled};
 
 static uint64_t
@@ -131,6 +140,8 @@ open_parts(struct engine *g, const struct engine_options *o, struct ctx_err *e)
 	r = txn_new(g->loop, g->store, &txn_ops, g, &g->txn);
 	if (!r)
 		r = lanes_load(&g->lanes, g->store);
+	if (!r)
+		r = outbox_load(g);
 	return r < 0 ? ctx_err_set(e, 0, r, "the queue cannot be read: %s", strerror(-r)) : 0;
 }
 
@@ -147,6 +158,8 @@ engine_new(struct ev_loop *loop, const struct engine_options *o, struct engine *
 	g->loop = loop;
 	g->policy = o->policy;
 	g->system_mode = o->system_mode;
+	g->on_storage = o->on_storage;
+	g->on_storage_arg = o->on_storage_arg;
 	g->check = check && strcmp(check, "1") == 0;
 	g->started_us = wall_to_usec(wall_now());
 	g->started_ns = mono_now().ns;
@@ -158,6 +171,7 @@ engine_new(struct ev_loop *loop, const struct engine_options *o, struct engine *
 	delay_init(g);
 	spool_init(g);
 	sweep_init(g);
+	storage_init(g);
 	scope_init(g);
 	bound_init(g);
 	shutdown_init(g);
@@ -181,6 +195,7 @@ engine_free(struct engine *g)
 	g->stopping = true;
 	sched_done(g);
 	delay_done(g);
+	storage_done(g);
 	scope_done(g);
 	shutdown_done(g);
 	if (g->started)
@@ -248,6 +263,7 @@ engine_policy_set(struct engine *g, struct policy *p)
 {
 	(void)policy_free(g->policy);
 	g->policy = p;
+	limits_warn(g);
 	sched_kick(g);
 }
 

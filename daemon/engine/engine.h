@@ -110,6 +110,9 @@ struct engine_options {
 	const char *socket_path;   /* CTXD_SOCKET of jobs; borrowed for life */
 	struct policy *policy;     /* taken */
 	struct exec_options *exec; /* runtime_dir, spawner_path; the rest is filled here */
+	/* May be NULL: the database cannot be written any more, or can again. */
+	void (*on_storage)(void *arg, bool ok);
+	void *on_storage_arg;
 };
 int engine_new(struct ev_loop *loop, const struct engine_options *o, struct engine **ret,
 	       struct ctx_err *e);
@@ -199,6 +202,7 @@ struct engine_stats {
 	bool spawner_up, cgroup, storage_ok;
 	bool draining; /* engine_shutdown was called */
 	uint64_t broken_rows; /* of jobs, found malformed since the start */
+	uint32_t unenforced; /* JOB_LIMIT_*: asked for by classes */
 	uint64_t monitors; /* linked */
 };
 int engine_stats(struct engine *g, struct engine_stats *ret);
@@ -208,6 +212,13 @@ const struct metrics *engine_metrics(struct engine *g);
 /* How many jobs of a class are waiting (for a slot or anything else) and running now. */
 void engine_class_load(const struct engine *g, const char *class_name, uint64_t *ret_queued,
 		       uint64_t *ret_running);
+bool engine_is_exporter(const struct engine *g, const struct requester *who);
+/* Spans behind AFTER in their order, at most MAX; nonzero of FN stops and is returned. */
+int
+engine_spans(struct engine *g, uint64_t after, size_t max, store_outbox_fn fn, void *arg);
+/* Those up to UPTO have arrived: they are forgotten. */
+int engine_spans_forget(struct engine *g, uint64_t upto);
+void engine_outbox(const struct engine *g, uint64_t *ret_waiting, uint64_t *ret_dropped);
 /* When the job was submitted that has been in the queue longest; 0: the queue is empty. 0 or
  * negative errno. */
 int engine_oldest_queued(struct engine *g, int64_t *ret_us);

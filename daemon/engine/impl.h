@@ -4,6 +4,7 @@
  *   lifecycle.c  the only writer of a job's state
  *   lanes.c      in memory: how many queue and run, by class and user
  *   sched.c      which job starts next; overdue queued ones
+ *   limits.c     what a job's class limits, and who is told when it cannot be
  *   start.c      environment and spec of a job; handing it to exec
  *   live.c       jobs that are running or stopping: their end, their deadline's backstop
  *   recovery.c   the recovery table
@@ -19,9 +20,11 @@
  *   progress.c   what jobs say of themselves; signals to them
  *   events.c     history for readers, and who is told that there is more of it
  *   spool.c      standard input of jobs
+ *   storage.c    when writing fails: told, and tried until it goes well
  *   sweep.c      removes input and output that a crash left behind
  *   submit.c     accepting a job; submit_check.c says which are not
  *   prune.c      removing what is over, because somebody asks; retain.c: by itself
+ *   outbox.c     spans of what has ended, until they are exported
  *   metrics.c    what is counted, together with what is now
  *   shutdown.c   the machine goes down: all that runs is stopped, nothing more is begun
  *   control.c query.c watch.c notice.c refusal.c   what their names say
@@ -55,26 +58,43 @@ enum {
 #define STORAGE_RETRY_SEC 1.0 /* until a failed write of our own is tried again */
 #define START_RETRY_SEC 1.0   /* after a start that failed for lack of something */
 
-/* Queued jobs of one class and one user. */
-struct lane {
-	struct list link;
-	char class_name[33];
+/* Jobs of one class that queue (and wait for nothing but a slot) or run. */
+struct lane_class {
+	struct list link; /* in lanes->classes */
+	char name[33];
+	uint64_t queued, running;
+	/* during lanes_pick */
+	bool full;
+	int64_t priority;
+	struct lane *next; /* whose turn it is */
+};
+struct lane_user {
+	struct map_node node; /* in lanes->users, by uid */
+	struct list *list;    /* lanes->waiting, ->idle, or NULL */
+	struct list link;     /* in that */
+	struct list lanes;    /* of struct lane */
 	uint32_t uid;
-	uint64_t queued;
+	uint64_t queued, running, delayed;
+	uint64_t turn; /* when a job of theirs was started last; 0: longer ago than anybody's */
+};
+/* Those of one class and one user. */
+struct lane {
+	struct list link; /* in user->lanes */
+	struct lane_class *class;
+	struct lane_user *user;
+	uint64_t queued, running;
 	bool head_known;
 	uint64_t head_id;
 	int32_t head_priority;
 };
-struct share { /* running jobs of one class, or of one uid */
-	struct list link;
-	char class_name[33];
-	uint32_t uid;
-	uint64_t running;
-};
 struct lanes {
-	struct list lanes, classes, users;
-	struct list delayed_users;         /* how many of whom wait for a time: in no lane */
-	uint64_t queued, running, delayed; /* QUEUED: those in lanes */
+	struct map users;
+	struct list classes;
+	struct list waiting; /* users with something in a lane's queue */
+	struct list idle;    /* users with nothing at all, longest so first */
+	size_t n_idle;
+	uint64_t turns;
+	uint64_t queued, running, delayed; /* QUEUED: those in lanes; DELAYED: wait for a time */
 };
 
 enum live_phase {
@@ -150,6 +170,9 @@ struct engine {
 	struct map watches;          /* of struct watch_group, by job id */
 	struct log_rate notify_rate; /* lines on missing notify sockets */
 	int64_t progress_ns;         /* mono: when progress of any job was last written */
+	ev_timer storage;    /* a write is tried, while they fail */
+	void (*on_storage)(void *arg, bool ok);
+	void *on_storage_arg;
 	bool sched_kick;
 	ev_timer sched_again; /* after a failure */
 	bool sched_held;
@@ -169,6 +192,10 @@ struct engine {
 	struct spools spools;
 	struct sweep sweep;
 	struct metrics metrics;
+	struct {
+		uint64_t n, dropped; /* as in the database */
+		struct log_rate rate;
+	} outbox;
 };
 
 /* ---- lanes.c */
@@ -186,7 +213,10 @@ uint64_t lanes_user_queued(const struct lanes *l, uint32_t uid);
 /* Is there a slot for one more of this class and user? */
 bool
 lanes_slot(const struct lanes *l, const struct policy *p, const char *class_name, uint32_t uid);
-/* Next job by priority, then id, among those with a slot. 0, LANES_E_NONE, or -errno. */
+/* What there is of a class; NULL: nothing queues or runs. */
+const struct lane_class *lanes_class(const struct lanes *l, const char *class_name);
+void lanes_check(const struct lanes *l); /* for engine_check */
+/* The job whose turn it is among those with a slot: see lanes.c. 0, LANES_E_NONE, or -errno. */
 enum { LANES_E_NONE = 1 };
 int lanes_pick(struct lanes *l, const struct policy *p, struct store *s, uint64_t *ret_id);
 
@@ -202,6 +232,8 @@ int lifecycle_create(struct engine *g, struct job *j, const struct strv *env, in
  * J) and history, keeps the counts. Opens the transaction. 0 or negative errno. STORE_E_STALE is
  * folded: the row was read in this iteration. */
 int lifecycle_set(struct engine *g, struct job *j, enum job_state to, const struct why *why);
+/* WHO is about to stop J, from this process of theirs; unless somebody has before. */
+void lifecycle_asker(struct job *j, const struct requester *who);
 /* Write J without an edge. */
 int lifecycle_save(struct engine *g, struct job *j);
 /* The moment for which J, which is queued, waited has come: it goes into its lane. */
@@ -230,6 +262,17 @@ void start_prepare(struct engine *g, struct job *j, uint64_t seq);
 /* After the commit: hand it to exec. Takes J, also on failure; ENV is moved out of *ENV on success.
  */
 int start_defer(struct engine *g, struct job *j, struct strv *env);
+
+/* ---- limits.c */
+struct spec;
+/* What the class of J asks for, into S. */
+void limits_spec(const struct engine *g, const struct job *j, struct spec *s);
+/* What any class asks for and cannot be enforced with the spawner that is linked: JOB_LIMIT_*. */
+uint32_t limits_missing(const struct engine *g);
+void limits_warn(const struct engine *g); /* the same, into the log, by class */
+void limits_notice(const struct engine *g, const struct job *j, struct notices *n);
+/* The monitor of L says what it could not have. 0 or negative errno: the end will say the same. */
+int limits_heard(struct live *l, uint32_t unenforced);
 
 /* ---- live.c */
 struct live *live_find(const struct engine *g, uint64_t id);
@@ -387,6 +430,11 @@ void events_init(struct engine *g);
  * commit. */
 void events_changed(struct engine *g);
 
+/* ---- outbox.c */
+int outbox_load(struct engine *g);
+/* J, or this attempt of it, has ended, in the open transaction. 0 or negative errno. */
+int outbox_add(struct engine *g, const struct job *j);
+
 /* ---- query.c */
 /* How much output J has, by its files. */
 void query_output(struct engine *g, struct job *j);
@@ -408,6 +456,11 @@ int spool_before_commit(struct engine *g); /* the directory entries of this iter
 int spool_open(struct engine *g, uint64_t id); /* fd for reading, -ENOENT, or another -errno */
 bool spool_kept(struct engine *g, uint64_t id);
 void spool_remove(struct engine *g, uint64_t id); /* its job needs it no more */
+
+/* ---- storage.c */
+void storage_init(struct engine *g);
+void storage_done(struct engine *g);
+void storage_changed(struct engine *g, bool ok);
 
 /* ---- sweep.c: removes input and output that a crash left behind, a few files at a time */
 void sweep_init(struct engine *g);

@@ -2,6 +2,7 @@
  * until they are committed, and ctxd's own backstop behind each deadline. */
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -13,7 +14,9 @@
 #include "core/deadline.h"
 #include "engine/impl.h"
 
-#define CLOCK_SLACK_US 100000 /* wall clocks are set */
+#define CLOCK_SLACK_US 100000           /* wall clocks are set */
+#define START_AGAIN_US INT64_C(1000000) /* the first wait; doubles each time, REQUEUES_MAX times   \
+					 */
 
 enum { LIVE_MAGIC = 0x4c495645 };
 
@@ -299,6 +302,7 @@ live_stopping(struct live *l, const struct frame_stopping *s)
 		watchdog_why(j, &why, text, sizeof(text));
 	else
 		live_deadline_why(l->engine, j, s->at_us, &why, text, sizeof(text));
+	j->stop.asked_us = s->at_us;
 	r = become_stopping(l->engine, j, &why, false, false);
 	if (r == 0)
 		(void)tree_done(l->engine, j, -1, false, NULL);
@@ -440,6 +444,8 @@ take_stop(struct job *j, const struct result *res)
 {
 	j->stop.term_us = res->flags & RESULT_TERM_SENT ? res->term_us : 0;
 	j->stop.kill_us = res->flags & RESULT_KILL_SENT ? res->kill_us : 0;
+	if (j->stop.asked_us == 0 && res->stop_cause != STOP_CAUSE_NONE) /* by its monitor */
+		j->stop.asked_us = j->stop.term_us ? j->stop.term_us : j->stop.kill_us;
 	j->stop.main_ended_us = res->main_ended_us;
 	j->stop.has_counts = res->flags & RESULT_HAS_COUNTS;
 	j->stop.term_processes = j->stop.has_counts ? res->term_processes : 0;
@@ -499,6 +505,22 @@ exec_text(const struct job *j, const struct result *res, char *buf, size_t size)
 	return buf;
 }
 
+/* Its cgroup is killed as a whole, so it was that which ended the main process. */
+static const char *
+oom_text(const struct result *res, char *buf, size_t size)
+{
+	char limit[CLOCK_TEXT];
+
+	if (res->flags & RESULT_OOM_AT_LIMIT && res->memory_max_bytes)
+		(void)snprintf(buf, size, "out of memory: limit %s",
+			       text_size_format(res->memory_max_bytes, limit, sizeof(limit)));
+	else
+		(void)snprintf(buf, size,
+			       "out of memory: not by a limit of its own, but for all jobs or the "
+			       "whole machine");
+	return buf;
+}
+
 /* It had ended by itself before this ctxd began, which only then wrote that it is being stopped,
  * not knowing (what it is attached to had ended in the meantime). Nobody stopped it: the true end
  * counts. */
@@ -540,6 +562,10 @@ judge(const struct live *l, const struct job *j, struct why *why, char *text, si
 		*why = (struct why){CAUSE_EXEC, exec_text(j, res, text, size), -1};
 		return JOB_FAILED;
 	}
+	if (j->signal == SIGKILL && res->oom_kills > 0) {
+		*why = (struct why){CAUSE_OOM, oom_text(res, text, size), -1};
+		return JOB_FAILED;
+	}
 	if (j->signal != 0) {
 		char name[16];
 
@@ -562,6 +588,44 @@ shell_code(struct job *j, const struct result *res)
 	j->exit_code = res->exec_step == EXEC_STEP_EXEC && res->exec_error == ENOENT ? 127 : 126;
 }
 
+/* Its process could not be made, or not be made the command, for want of what may be there later.
+ * (No memory to execute it may well mean that it never fits.) */
+static bool
+unborn(const struct result *res)
+{
+	switch (res->exec_error) {
+	case EAGAIN:
+	case EMFILE:
+	case ENFILE:
+		return true;
+	case ENOMEM:
+		return res->exec_step != EXEC_STEP_EXEC;
+	default:
+		return false;
+	}
+}
+
+/* Nothing of J ever ran: the same attempt again, when it has waited by itself, for what is short
+ * may be short for its user alone. Takes J. */
+static int
+start_over(struct live *l, struct job *j)
+{
+	struct engine *g = l->engine;
+	char why[200], text[240];
+	int r;
+
+	(void)snprintf(text, sizeof(text), "could not be started: %s",
+		       exec_text(j, &l->end, why, sizeof(why)));
+	log_warn("job=%ju %s; it waits, continuing", (uintmax_t)j->id, text);
+	j->not_before_us = wall_to_usec(wall_now()) + (START_AGAIN_US << j->requeues);
+	if (j->requeues > 0 && j->requeues < REQUEUES_MAX)
+		j->requeues++;
+	r = recovery_never_ran(g, j, text, l->end.exec_error);
+	if (r == 0)
+		delay_arm(g);
+	return r;
+}
+
 /* L may be gone afterwards. */
 static int
 commit_end(struct live *l)
@@ -582,6 +646,8 @@ commit_end(struct live *l)
 		live_free(l);
 		return 0;
 	}
+	if (j->state == JOB_RUNNING && unborn(&l->end) && j->requeues <= REQUEUES_MAX)
+		return start_over(l, take_ptr(j));
 	r = take_facts(l, j, &l->end, l->end_by);
 	if (r < 0)
 		return err_pass(r);

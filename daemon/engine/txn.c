@@ -67,9 +67,19 @@ run_effects(struct txn *t, int result)
 }
 
 static void
+set_ok(struct txn *t, bool ok)
+{
+	if (t->ok == ok)
+		return;
+	t->ok = ok;
+	if (t->ops->storage)
+		t->ops->storage(t->arg, ok);
+}
+
+static void
 fail(struct txn *t, int r)
 {
-	t->ok = false;
+	set_ok(t, false);
 	if (log_rate_ok(&t->rate, 5))
 		log_err("the database could not be written (%s): the requests of this moment are "
 			"refused, running "
@@ -126,7 +136,8 @@ commit(struct txn *t)
 		fail(t, r);
 		return;
 	}
-	t->ok = t->ok || wrote; /* that something could be read says nothing */
+	if (wrote) /* that something could be read says nothing */
+		set_ok(t, true);
 	CRASH_COMMIT_STAGE(CRASH_COMMITTED);
 	run_effects(t, 0);
 	CRASH_COMMIT_STAGE(CRASH_DONE);
@@ -247,6 +258,8 @@ txn_write(struct txn *t, const char *where)
 	if (store_in_txn(t->store))
 		return 0;
 	r = store_begin(t->store, where);
+	if (r < 0)
+		set_ok(t, false);
 	if (r < 0 && log_rate_ok(&t->rate, 5))
 		log_warn("the database cannot be written now (%s), continuing", strerror(-r));
 	return r;

@@ -27,6 +27,8 @@ struct txn_ops {
 				       after this */
 	/* May be NULL: a commit took NS (mono), and went well (R 0) or not (negative errno). */
 	void (*committed)(void *arg, int64_t ns, int r);
+	/* May be NULL: writing begins to fail, or goes well again. It writes nothing itself. */
+	void (*storage)(void *arg, bool ok);
 	void (*settled)(void *arg); /* something was committed or told, and nothing is left to do */
 };
 int txn_new(struct ev_loop *loop, struct store *s, const struct txn_ops *ops, void *arg,
@@ -43,6 +45,6 @@ void txn_defer_reply(struct txn *t, struct effect *fx); /* the same, but run ahe
 /* What was written in this iteration does not belong together any more, though the database is in
  * order: its commit fails with -ECANCELED. */
 void txn_spoil(struct txn *t);
-bool txn_ok(const struct txn *t); /* the last commit went well */
+bool txn_ok(const struct txn *t); /* the last attempt to write went well */
 
 #endif

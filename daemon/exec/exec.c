@@ -48,7 +48,9 @@ on_frame(void *arg, const struct frame_head *h)
 		const struct frame_swept *s = (const struct frame_swept *)(const void *)h;
 
 		x->ops.on_swept(x->arg, h->id, h->attempt, s->flags & SWEPT_CERTAIN, s->killed);
-	} else if (h->type != FRAME_SPAWNED) {
+	} else if (h->type == FRAME_SPAWNED) {
+		spawner_link_spawned(&x->spawner, (const struct frame_spawned *)(const void *)h);
+	} else {
 		log_warn("the spawner sent %s: ignored", frame_type_name(h->type));
 	}
 }

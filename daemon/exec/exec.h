@@ -59,7 +59,8 @@ struct exec *exec_free(struct exec *x); /* jobs live on */
  * CLAIM. */
 void exec_start(struct exec *x, uint64_t (*last_seq)(void *arg));
 bool exec_is_up(const struct exec *x);
-uint32_t exec_flags(const struct exec *x); /* WELCOME_* of the current connection */
+/* WELCOME_* of the current connection; WELCOME_CGROUP: as it was with the last job. */
+uint32_t exec_flags(const struct exec *x);
 
 struct exec_job {
 	uint64_t seq;

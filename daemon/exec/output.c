@@ -114,6 +114,13 @@ take_spare(struct output *o, const char *path)
 	return take_fd(fd);
 }
 
+static int
+create(struct output *o, const char *path)
+{
+	return openat(o->dir_fd, path,
+		      O_RDWR | O_APPEND | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0640);
+}
+
 int
 output_create(struct output *o, uint64_t id, uint32_t attempt, enum output_stream stream)
 {
@@ -128,8 +135,9 @@ output_create(struct output *o, uint64_t id, uint32_t attempt, enum output_strea
 	fd = take_spare(o, file_path(id, attempt, stream, path));
 	if (fd >= 0)
 		return fd;
-	fd = openat(o->dir_fd, path, O_RDWR | O_APPEND | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
-		    0640);
+	fd = create(o, path);
+	if (fd < 0 && errno == EACCES && unlinkat(o->dir_fd, path, 0) == 0)
+		fd = create(o, path); /* it was given to a user already, whose job never ran */
 	if (fd < 0) {
 		o->made = 0;
 		return err_raise(-errno, "create output/%s", path);

@@ -296,6 +296,20 @@ spawner_link_start(struct spawner_link *l)
 	try_connect(l);
 }
 
+void
+spawner_link_spawned(struct spawner_link *l, const struct frame_spawned *f)
+{
+	if (f->flags & SPAWNED_NO_CGROUP && l->flags & WELCOME_CGROUP)
+		log_warn("job %ju.%u got no cgroup (see the log of ctx-spawner), continuing: a "
+			 "process "
+			 "that hides well enough may outlive it",
+			 (uintmax_t)f->head.id, f->head.attempt);
+	if (f->flags & SPAWNED_CGROUP)
+		l->flags |= WELCOME_CGROUP;
+	else if (f->flags & SPAWNED_NO_CGROUP)
+		l->flags &= ~(uint32_t)WELCOME_CGROUP;
+}
+
 int
 spawner_link_send(struct spawner_link *l, const void *frame, size_t size, const int *fds, size_t n)
 {

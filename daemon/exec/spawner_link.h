@@ -11,6 +11,7 @@
 
 enum spawner_link_state { SPL_DOWN = 1, SPL_CONNECTED, SPL_CLAIMING, SPL_UP };
 
+struct frame_spawned;
 struct spawner_link_ops {
 	void (*on_frame)(void *arg,
 			 const struct frame_head *h); /* DIRS and all that comes when up */
@@ -22,7 +23,7 @@ struct spawner_link_ops {
 struct spawner_link {
 	struct chan chan;
 	enum spawner_link_state state;
-	uint32_t flags; /* WELCOME_* */
+	uint32_t flags; /* WELCOME_*; WELCOME_CGROUP as of the last job */
 	ev_timer retry;
 	double delay;      /* seconds until the next try */
 	bool said;         /* the trouble was logged already */
@@ -39,6 +40,8 @@ int spawner_link_init(struct spawner_link *l, struct ev_loop *loop, const char *
 		      const struct spawner_link_ops *ops, void *arg);
 void spawner_link_done(struct spawner_link *l);
 void spawner_link_start(struct spawner_link *l);
+/* What it says of a job that it has started. */
+void spawner_link_spawned(struct spawner_link *l, const struct frame_spawned *f);
 /* -ENOTCONN unless claiming or up. */
 int
 spawner_link_send(struct spawner_link *l, const void *frame, size_t size, const int *fds, size_t n);

@@ -78,20 +78,23 @@ any_statement_active(struct store *s)
 	return false;
 }
 
-/* The sequence is written here, once a transaction, however many jobs took a number. */
 static int
 seq_write(struct store *s)
 {
 	sqlite3_stmt *st;
 	int r;
 
-	if (s->seq == s->seq_committed)
-		return 0;
 	st = store_db_write_stmt(s, Q_SEQ_SET, &r);
 	if (!st)
 		return r;
 	(void)sqlite3_bind_int64(st, 1, (sqlite3_int64)s->seq);
 	return store_db_run(s, st);
+}
+
+int
+store_probe(struct store *s)
+{
+	return seq_write(s);
 }
 
 int
@@ -102,7 +105,8 @@ store_commit(struct store *s)
 	if (s->poisoned)
 		return -ECANCELED;
 	assert(s->txn && !any_statement_active(s));
-	r = seq_write(s);
+	/* Once a transaction, however many jobs took a number. */
+	r = s->seq == s->seq_committed ? 0 : seq_write(s);
 	if (r < 0) {
 		store_rollback(s);
 		return r;

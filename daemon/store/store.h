@@ -48,6 +48,8 @@ bool store_poisoned(const struct store *s);
 int64_t store_wal_size(struct store *s); /* bytes of the WAL alone */
 int64_t store_size(struct store *s);     /* bytes of ctxd.db and its WAL */
 
+/* Write what changes nothing, in the open transaction: does its commit go well? */
+int store_probe(struct store *s);
 /* Next spawn sequence number, taken in the open transaction. */
 int store_seq_next(struct store *s, uint64_t *ret);
 /* Highest committed or taken one. */
@@ -193,6 +195,17 @@ struct store_filter {    /* zero = everything */
  * FN may read the store, but start no other walk of this kind. */
 int store_list(struct store *s, const struct store_filter *f, store_job_fn fn, void *arg,
 	       uint64_t *ret_next);
+
+/* ---- the outbox: store_outbox.c. Texts in the order they were added, until they are forgotten. */
+int store_outbox_add(struct store *s, const char *text, size_t n);
+/* One for which there was no room is counted, for ever. */
+int store_outbox_drop(struct store *s);
+int store_outbox_count(struct store *s, uint64_t *ret_n, uint64_t *ret_dropped);
+typedef int (*store_outbox_fn)(void *arg, uint64_t seq, const char *text, size_t n);
+/* Those behind AFTER, at most MAX. Nonzero of FN stops and is returned. */
+int store_outbox_each(struct store *s, uint64_t after, size_t max, store_outbox_fn fn, void *arg);
+/* Forget those up to UPTO, at most MAX of them: how many in *RET_N. */
+int store_outbox_forget(struct store *s, uint64_t upto, size_t max, uint64_t *ret_n);
 
 /* Retention, in the open transaction. Jobs ended before BEFORE_US whose record may go: id and
  * attempt, at most MAX; never unresolved half-processed ones. */

@@ -368,6 +368,8 @@ sock_recv(int fd, void *p, size_t size, int *fds, size_t *n)
 	got = take_fds(&m, got_fds);
 	if (m.msg_flags & MSG_TRUNC)
 		len = -EMSGSIZE;
+	else if (m.msg_flags & MSG_CTRUNC && got < SOCK_MAX_FDS) /* not for want of space */
+		len = -EMFILE;
 	else if (m.msg_flags & MSG_CTRUNC || got > room)
 		len = -EPROTO;
 	if (len < 0) {

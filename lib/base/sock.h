@@ -39,7 +39,8 @@ void sock_peer_done(struct sock_peer *p);
 int sock_send(int fd, const void *p, size_t size, const int *fds, size_t n);
 /* One message; bytes (0 = end), -EAGAIN, -EMSGSIZE (truncated), or -errno. Received descriptors are
  * close-on-exec and the caller's; all are closed on error. *N is in: room, out: number. FDS NULL:
- * none is accepted. More descriptors than accepted: -EPROTO, the message is lost. */
+ * none is accepted. More descriptors than accepted: -EPROTO, the message is lost. No descriptor
+ * left for one that came: -EMFILE; P holds the message, whose length is not told. */
 ssize_t sock_recv(int fd, void *p, size_t size, int *fds, size_t *n);
 
 #endif

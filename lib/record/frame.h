@@ -112,10 +112,14 @@ struct frame_refused {
 	uint8_t uuid[16]; /* of the owner of the run directory */
 };
 
+enum { /* neither: none is wanted; or an older spawner, which does not say */
+       SPAWNED_CGROUP = 1,
+       SPAWNED_NO_CGROUP = 2, /* it was wanted, and could not be made */
+};
 struct frame_spawned {
 	struct frame_head head;
 	uint32_t pid; /* of the monitor */
-	uint32_t pad;
+	uint32_t flags;
 };
 
 enum spawn_step { /* where SPAWN broke */

@@ -60,10 +60,10 @@ class Frame:
     BODIES = {
         WELCOME: ("II", "pid flags"),
         CLAIMED: ("Q", "seen"),
-        SPAWNED: ("II", "pid pad"),
+        SPAWNED: ("II", "pid flags"),
         SPAWN_FAILED: ("iI", "error step"),
         SWEPT: ("II", "flags killed"),
-        HELLO: ("IIIIqqqII", "pid monitor_pid phase stop_cause started_us started_ns deadline_ns flags pad"),
+        HELLO: ("IIIIqqqII", "pid monitor_pid phase stop_cause started_us started_ns deadline_ns flags unenforced"),
         STOPPING: ("IIq", "phase stop_cause at_us"),
         EXTENDED: ("qq", "deadline_ns at_us"),
     }
@@ -92,17 +92,19 @@ class Frame:
 
 
 class Result:
-    FORM = "=IHHQIIiiIIIIqqqqqQQQQQQQqQ"
+    FORM = "=IHHQIIiiIIIIqqqqqQQQQQQQqQQQQQIIIIQQ"
     NAMES = ("magic version size id attempt flags wait_status exec_error exec_step stop_cause pid leftovers started_us "
              "ended_us main_ended_us term_us kill_us out_bytes out_dropped user_us system_us max_rss_bytes "
-             "err_bytes err_dropped deadline_ns reserved").split()
+             "err_bytes err_dropped deadline_ns reserved memory_peak_bytes io_read_bytes io_write_bytes memory_max_bytes "
+             "oom_kills unenforced term_processes kill_processes reserved_1 reserved_2").split()
 
     def __init__(self, data):
-        need(len(data) == 160 == struct.calcsize(self.FORM), f"a result of {len(data)} bytes")
+        need(len(data) == 224 == struct.calcsize(self.FORM), f"a result of {len(data)} bytes")
         self.data = data
         for name, value in zip(self.NAMES, struct.unpack(self.FORM, data)):
             setattr(self, name, value)
-        need((self.magic, self.version, self.size, self.reserved) == (0x52585443, 1, 160, 0), "head and end of a result")
+        need((self.magic, self.version, self.size, self.reserved, self.reserved_1, self.reserved_2)
+             == (0x52585443, 2, 224, 0, 0, 0), "head and end of a result")
 
     @property
     def exit_code(self):
@@ -151,14 +153,18 @@ def strings(v):
 
 def spec_bytes(id, attempt, argv, env=(STANDARD_PATH,), cwd="/", uid=None, gid=None, groups=(), umask=0o22,
                stop_signal=signal.SIGTERM, nice=0, timeout=60.0, deadline_ns=None, grace=10.0, out_max=64 << 20,
-               out_gid=NO_GID, limit=None, warn=0.0, warn_signal=signal.SIGUSR1, watchdog=0.0):
-    """LIMIT: seconds after the deadline; none: the job may not move it."""
+               out_gid=NO_GID, limit=None, warn=0.0, warn_signal=signal.SIGUSR1, watchdog=0.0, memory_max=0, pids_max=0,
+               cpu_percent=0, io_weight=0, rlimits=None):
+    """LIMIT: seconds after the deadline; none: the job may not move it. RLIMITS: value by number (nofile 0, nproc 1...)."""
+    rlimits = rlimits or {}
     a, e, c = strings(argv), strings(env), strings([cwd])
     deadline_ns = boottime_ns() + int(timeout * 1e9) if deadline_ns is None else deadline_ns
-    return struct.pack("=IHHQIIIIIiiIqqqqqQIIIIIi", 0x53585443, 2, 120, id, attempt, os.getuid() if uid is None else uid,
+    return struct.pack("=IHHQIIIIIiiIqqqqqQIIIIIi", 0x53585443, 3, 280, id, attempt, os.getuid() if uid is None else uid,
                        os.getgid() if gid is None else gid, len(groups), umask, stop_signal, nice, out_gid, deadline_ns,
                        int(grace * 1e9), deadline_ns + int((limit or 0) * 1e9), int(warn * 1e9), int(watchdog * 1e9),
                        out_max, len(c), len(a), len(argv), len(e), len(env), warn_signal) \
+        + struct.pack("=QQIIII16Q", memory_max, pids_max, cpu_percent, io_weight, sum(256 << i for i in rlimits), 0,
+                      *(rlimits.get(i, 0) for i in range(16))) \
         + struct.pack(f"={len(groups)}I", *groups) + c + a + e
 
 

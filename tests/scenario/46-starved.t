@@ -1,0 +1,400 @@
+#!/usr/bin/python3
+"""P9, what is about processes, cgroups, descriptors and the kernel's other quotas: new work waits or runs with less, and that is
+said; what runs goes on; ends are kept; when there is enough again, all is as before."""
+# test-timeout: 300
+import base64
+import contextlib
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+from ctxtest import *  # noqa: E402,F403
+from ctxtest import exited, proc_stat  # noqa: E402
+from sysdaemon import ALICE, BOB, SystemDaemon, identity  # noqa: E402
+from varlink import Varlink, VarlinkError  # noqa: E402
+
+OWN_UID = 61007  # of nobody else: its processes are counted
+
+
+def traced(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as f:
+        return not any(line == "TracerPid:\t0\n" for line in f)
+
+
+@contextlib.contextmanager
+def failing(pid, calls, error):
+    """Each of the system CALLS of PID fails with ERROR."""
+    p = subprocess.Popen(["strace", "-qq", "-o", "/dev/null", "-p", str(pid), "-e", f"trace={calls}", "-e", f"inject={calls}:error={error}"],
+                         stderr=subprocess.PIPE)
+    wait_until(lambda: traced(pid) or p.poll() is not None, "strace to attach")
+    need(p.poll() is None, f"no process can be traced: {p.stderr}")
+    try:
+        yield
+    finally:
+        p.terminate()
+        p.wait()
+        p.stderr.close()
+        wait_until(lambda: not os.path.exists(f"/proc/{pid}") or not traced(pid), "strace to let go")
+
+
+@contextlib.contextmanager
+def limited(pid, what, most):
+    was = resource.prlimit(pid, what)
+    resource.prlimit(pid, what, (most, was[1]))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(pid, what, was)
+
+
+@contextlib.contextmanager
+def few_processes(pid, uid, most):
+    """As limited(), of a process of UID: root may not do that everywhere."""
+    def limit(n):
+        need(run(["prlimit", f"--pid={pid}", f"--nproc={n}:"], uid=uid).code == 0, "a limit to be set")
+
+    was = run(["prlimit", f"--pid={pid}", "--nproc", "--raw", "--noheadings", "--output=SOFT"], uid=uid).out.strip()
+    limit(most)
+    try:
+        yield
+    finally:
+        limit(was)
+
+
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+class OwnDaemon(Daemon):
+    """In user mode, of a user who is not root: so that limits hold."""
+
+    def __init__(self):
+        super().__init__(start=False)
+        for path in (self.dir, os.path.join(self.dir, "xdg")):
+            os.chown(path, OWN_UID, OWN_UID)
+        self.bin = os.path.join(self.dir, "bin")
+        os.mkdir(self.bin, 0o755)
+        for name in ("ctxd", "ctx-spawner"):
+            shutil.copy(os.path.join(BUILD, name), self.bin)
+        os.chmod(self.conf, 0o644)
+        self.start(prefix=["setpriv", f"--reuid={OWN_UID}", f"--regid={OWN_UID}", "--clear-groups"])
+
+    def command(self, args=()):
+        return [os.path.join(self.bin, "ctxd"), *super().command(args)[1:]]
+
+    def connect(self):
+        with identity(OWN_UID):
+            return Varlink(self.sock)
+
+
+class Runs:
+    """A job that runs until it is let go, and ends with 9 then."""
+
+    def __init__(self, d, v=None):
+        self.d, self.path = d, os.path.join(tempfile.mkdtemp(dir=d.dir), "gate")
+        os.chmod(os.path.dirname(self.path), 0o755)
+        os.mkfifo(self.path)
+        os.chmod(self.path, 0o644)
+        argv = ["sh", "-c", f"read x <{self.path}; exit 9"]
+        self.v = v or Varlink(d.sock)
+        self.id = self.v.call("Submit", argv=argv)["job"]["id"]
+        self.pid = wait_until(lambda: self.v.call("Get", id=self.id)["job"]["pid"], "it to run")
+
+    def end(self):
+        with open(self.path, "w", encoding="ascii") as f:
+            f.write("go\n")
+        wait_until(lambda: exited(self.pid), "it to end")
+
+    def check(self):
+        j = end_of(self.v, self.id)
+        is_((j["state"], j["exit_code"]), ("failed", 9))
+
+
+def end_of(v, id):
+    return v.call("Wait", ids=[id])["jobs"][0]
+
+
+def waits(v, id):
+    """A job that could not be started is not lost, and has not failed."""
+    j = v.call("Get", id=id)["job"]
+    need(j["state"] in ("queued", "running"), f"held, and not {j['state']} ({j['cause']})")
+
+
+def content(d):
+    said = []
+    wait_until(lambda: said.append(d.ctl("doctor")) or said[-1].code == 0, "doctor to be content")
+
+
+@case_if(os.geteuid() == 0, "the user may have no more processes: the fork of a monitor, then that of a job; both jobs wait")
+def _():
+    d = OwnDaemon()
+    with d.connect() as v:
+        g = Runs(d, v)
+        spawner = d.spawner_pid()
+        with few_processes(spawner, OWN_UID, 1):
+            held = v.call("Submit", argv=["true"])["job"]["id"]
+            d.wait_log(f"{held}.1: the spawner could not start it: Resource temporarily unavailable")
+            waits(v, held)
+            g.end()
+            g.check()
+        is_(end_of(v, held)["state"], "succeeded")
+        # ctxd, the spawner, and one more: the monitor, which inherits the limit.
+        wait_until(lambda: len(of_user(OWN_UID)) == 2, "the others to be gone")
+        with few_processes(spawner, OWN_UID, 3):
+            held = v.call("Submit", argv=["sh", "-c", "echo ran; exit 3"])["job"]["id"]
+            d.wait_log(f"job={held} could not be started: cannot make a process: Resource temporarily unavailable; it waits")
+            waits(v, held)
+        j = end_of(v, held)
+        is_((j["state"], j["exit_code"], j["attempt"]), ("failed", 3, 1))
+        out = b"".join(base64.b64decode(r["data"]) for r in v.call_more("Logs", id=held))
+        is_(out, b"ran\n", "it ran once")
+    content(d)
+    d.cleanup()
+
+
+def of_user(uid):
+    found = []
+    for p in os.listdir("/proc"):
+        with contextlib.suppress(OSError):
+            if p.isdigit() and os.stat(f"/proc/{p}").st_uid == uid and not exited(int(p)):
+                found.append(int(p))
+    return found
+
+
+@case_if(os.geteuid() == 0, "one user may have no more processes: that user's job waits, the others' run")
+def _():
+    d = SystemDaemon()
+    with identity(ALICE):
+        alice = Varlink(d.sock)
+    with identity(BOB):
+        bob = Varlink(d.sock)
+    wait_until(lambda: alice.call("Stats")["spawner_up"], "the spawner")
+    with limited(d.spawner.pid, resource.RLIMIT_NPROC, 1):
+        # The limit is the spawner's, and counts for each user alone: who has more when a process becomes theirs may not execute.
+        run_ids = [alice.call("Submit", argv=["sleep", "1000"])["job"]["id"] for _ in range(2)]
+        pids = [wait_until(lambda: alice.call("Get", id=i)["job"]["pid"], "her first ones to run") for i in run_ids]
+        held = alice.call("Submit", argv=["true"])["job"]["id"]
+        d.wait_log(f"job={held} could not be started: cannot execute true: Resource temporarily unavailable")
+        waits(alice, held)
+        is_(end_of(bob, bob.call("Submit", argv=["true"])["job"]["id"])["state"], "succeeded")
+    is_(end_of(alice, held)["state"], "succeeded")
+    ok(not any(exited(p) for p in pids), "what ran goes on")
+    for i in run_ids:
+        alice.call("Cancel", id=i, now=True)
+        end_of(alice, i)
+    alice.close()
+    bob.close()
+    d.cleanup()
+
+
+@case("the spawner has no descriptor left: new jobs wait, running ones end, and all is taken up again")
+def _():
+    d = Daemon()
+    with Varlink(d.sock) as v:
+        g = Runs(d, v)
+        spawner = d.spawner_pid()
+        n = descriptors(spawner)
+        # None of those that come with a job; some, but not all it needs to start one.
+        for more in (0, 2, 6):
+            with limited(spawner, resource.RLIMIT_NOFILE, n + more):
+                held = v.call("Submit", argv=["true"])["job"]["id"]
+                d.wait_log(f"{held}.1: the spawner could not start it: Too many open files")
+                waits(v, held)
+                if more == 2:
+                    g.end()
+                    g.check()
+            is_(end_of(v, held)["state"], "succeeded")
+    content(d)
+    d.cleanup()
+
+
+@case("a monitor has no descriptor left: its job can be stopped with all that belongs to it, and ends by itself; ctxd finds it again")
+def _():
+    d = Daemon()
+    with Varlink(d.sock) as v:
+        a, g = v.call("Submit", argv=["sh", "-c", "trap '' TERM; (trap '' TERM; sleep 1000) & sleep 1000; wait"], grace_usec=100000)["job"]["id"], Runs(d, v)
+        wait_until(lambda: len(d.job_pids(a)) == 3, "its processes")
+        monitors = [d.monitor_pid(a), d.monitor_pid(g.id)]
+        with contextlib.ExitStack() as stack:
+            for m in monitors:
+                stack.enter_context(limited(m, resource.RLIMIT_NOFILE, 1))
+            v.call("Cancel", id=a)
+            g.end()
+            g.check()
+            d.kill9()
+            d.start()
+    with Varlink(d.sock) as v:
+        is_(end_of(v, a)["state"], "canceled")
+    wait_until(lambda: not d.job_pids(a), "all of it to be dead")
+    content(d)
+    d.cleanup()
+
+
+def unlimited_inotify():
+    """Can a user namespace be had, in which inotify is limited?"""
+    r = subprocess.run(["unshare", "-Ur", "sh", "-c", "echo 0 >/proc/sys/user/max_inotify_instances"], stderr=subprocess.DEVNULL, check=False)
+    return r.returncode == 0
+
+
+@case_if(unlimited_inotify(), "no inotify instance, no inotify watch to be had: output is followed all the same")
+def _():
+    for what in ("instances", "watches"):
+        d = Daemon(start=False)
+        d.start(prefix=["unshare", "-Ur", "sh", "-c", f'echo 0 >/proc/sys/user/max_inotify_{what}; exec "$@"', "sh"])
+        gate = os.path.join(d.dir, "gate")
+        os.mkfifo(gate)
+        script = f"echo one; read x <{gate}; echo two; exit 5"
+        for start in (lambda: ["run", "sh", "-c", script], lambda: ["submit", "-f", "sh", "-c", script],
+                      lambda: ["logs", "-f", d.submit("sh", "-c", script)]):
+            argv = start()
+            p = d.ctl_bg(*argv)
+            is_(p.stdout.readline(), b"one\n", f"{what}: {argv[0]}")
+            with open(gate, "w", encoding="ascii") as f:
+                f.write("go\n")
+            out, err = p.communicate(timeout=60)
+            is_(out, b"two\n", f"{what}: {argv[0]}: {err}")
+        d.cleanup()
+
+
+def cgroup_parent():
+    """A new writable cgroup v2, or None."""
+    for base in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"):
+        with contextlib.suppress(OSError):
+            if os.path.exists(os.path.join(base, "cgroup.controllers")):
+                path = tempfile.mkdtemp(prefix="ctx-t.", dir=base)
+                if os.path.exists(os.path.join(path, "cgroup.max.descendants")):
+                    return path
+                os.rmdir(path)
+    return None
+
+
+PARENT = cgroup_parent()
+
+
+@case_if(PARENT, "no more cgroups can be made: jobs run without, which is said by the log, by Stats and by doctor; then with again")
+def _():
+    def most(text):
+        with open(os.path.join(PARENT, "cgroup.max.descendants"), "w", encoding="ascii") as f:
+            f.write(text)
+
+    def has_cgroup(id):
+        return f"/{id}.1" in open(f"/proc/{v.call('Get', id=id)['job']['pid']}/cgroup", encoding="ascii").read()
+
+    d = SystemDaemon(spawner_args=["--cgroup", PARENT])
+    with identity(ALICE):
+        v = Varlink(d.sock)
+    wait_until(lambda: v.call("Stats")["cgroup"], "a spawner with cgroups")
+    g = Runs(d, v)
+    ok(has_cgroup(g.id), "with one")
+    is_(d.ctl("doctor").code, 0)
+    most("0")
+    without = [Runs(d, v), Runs(d, v)]
+    for w in without:
+        ok(not has_cgroup(w.id), "without one")
+    is_(d.log_text().count("jobs run without"), 1, "said once")
+    is_(v.call("Stats")["cgroup"], False)
+    r = d.ctl("doctor")
+    is_(r.code, 1)
+    like(r.out, "^cgroup: ")
+    g.end()
+    g.check()
+    # A spawner that is started anew learns it by the next job.
+    d.spawner.kill()
+    d.spawner.wait()
+    d.start_spawner()
+    wait_until(lambda: v.call("Stats")["spawner_up"], "the spawner")
+    one = v.call("Submit", argv=["true"])["job"]["id"]
+    is_(end_of(v, one)["state"], "succeeded")
+    is_(v.call("Stats")["cgroup"], False)
+    most("max")
+    g = Runs(d, v)
+    ok(has_cgroup(g.id), "with one again")
+    is_(v.call("Stats")["cgroup"], True)
+    for w in (*without, g):
+        w.end()
+        w.check()
+    content(d)
+    v.close()
+    d.cleanup()
+
+
+@case("the directory of cgroups goes away")
+def _():
+    if PARENT:
+        for path, _, _ in os.walk(PARENT, topdown=False):
+            os.rmdir(path)
+
+
+@case_if(shutil.which("strace"), "the end of a job cannot be given its name in the run directory: it is told all the same, and kept")
+def _():
+    d = Daemon()
+    with Varlink(d.sock) as v:
+        g, h = Runs(d, v), Runs(d, v)
+        # ctxd is told over the connection.
+        with failing(d.monitor_pid(g.id), "renameat,renameat2,rename", "ENOSPC"):
+            g.end()
+            g.check()
+    # There is no ctxd: the monitor keeps the answer until one comes and takes it.
+    with failing(d.monitor_pid(h.id), "renameat,renameat2,rename", "ENOSPC"):
+        d.kill9()
+        h.end()
+        d.start()
+        with Varlink(d.sock) as v:
+            h.v = v
+            h.check()
+    content(d)
+    d.cleanup()
+
+
+@case_if(shutil.which("strace"), "a disk that breaks while input is spooled: said at once, and again at the submission; the next one is taken")
+def _():
+    d = Daemon()
+    data = base64.b64encode(bytes(700000)).decode()
+    with Varlink(d.sock) as v:
+        with failing(d.proc.pid, "sync_file_range", "EIO"):
+            spool = v.call("Spool", data=data)["spool"]
+            for _ in range(2):
+                try:
+                    v.call("Spool", data=data, spool=spool)
+                    need(False, "a refusal was to come")
+                except VarlinkError as e:
+                    is_(e.short, "StorageUnavailable")
+        try:
+            v.call("Submit", argv=["true"], stdin=spool)
+            need(False, "the bytes are lost")
+        except VarlinkError as e:
+            is_(e.short, "StorageUnavailable")
+        spool = v.call("Spool", data=data)["spool"]
+        v.call("Spool", data=data, spool=spool)
+        id = v.call("Submit", argv=["wc", "-c"], stdin=spool)["job"]["id"]
+        is_(end_of(v, id)["state"], "succeeded")
+        is_(d.logs(id), "1400000\n")
+    d.cleanup()
+
+
+@case_if(shutil.which("strace"), "the database cannot be written: the service manager and doctor are told, and told when it can be, unasked")
+def _():
+    d = Daemon()
+    refused = "STATUS=The database cannot be written"
+    with Varlink(d.sock) as v:
+        with failing(d.proc.pid, "pwrite64,fdatasync,fsync", "EROFS"):
+            try:
+                v.call("Submit", argv=["true"])
+            except VarlinkError as e:
+                is_(e.short, "StorageUnavailable")
+            d.wait_note(refused)
+            is_(v.call("Stats")["storage_ok"], False)
+            like(d.ctl("doctor").out, "^storage: ")
+            n = len(d.notes())
+        wait_until(lambda: any("STATUS=Serving" in note for note in d.notes()[n - 1:]), "that to be told")
+        is_(v.call("Stats")["storage_ok"], True)
+    content(d)
+    d.cleanup()
+
+
+main()
