@@ -13,10 +13,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "api/account.h"
 #include "api/api.h"
 #include "api/conn.h"
 #include "api/follow.h"
 #include "api/listener.h"
+#include "api/lookup.h"
 #include "api/server.h"
 #include "api/user.h"
 #include "base/clock.h"
@@ -142,8 +144,10 @@ api_parts(struct api *a)
 	a->follow = follow_new(a->loop);
 	if (!a->scratch || !a->follow)
 		return -ENOMEM;
-	r = user_table_new(a->loop, "/proc/self/exe", &a->users);
-	return r;
+	r = lookup_table_new(a->loop, "/proc/self/exe", &a->lookups);
+	if (r == 0)
+		r = user_table_new(a->lookups, &a->users);
+	return r ? r : account_table_new(a->lookups, &a->accounts);
 }
 
 int
@@ -195,7 +199,9 @@ api_free(struct api *a)
 	list_for_each_safe (l, &a->conns)
 		conn_close(list_entry(l, struct conn, link), false);
 	ev_idle_stop(a->loop, &a->again_idle);
+	a->accounts = account_table_free(a->accounts);
 	a->users = user_table_free(a->users);
+	a->lookups = lookup_table_free(a->lookups);
 	a->follow = follow_free(a->follow);
 	assert(a->ties.n == 0); /* gone with their connections */
 	map_done(&a->ties);

@@ -207,6 +207,8 @@ conn_call(struct conn *c)
 	/* Before the engine's effects: the answer leaves ahead of the work it causes. */
 	conn_hold(c);
 	r = dispatch_call(c, msg, len, &why);
+	if (r == DISPATCH_E_LATER) /* conn_serve sees that names are waited for */
+		return true;
 	buf_consume(&c->in, len + 1);
 	c->scanned = 0;
 	if (r != 0)

@@ -47,6 +47,14 @@ static const struct varlink_arg interface_spec[] = {
 static const struct varlink_arg id_spec[] = {
 	REQ(args_id, "id", INT, id),
 };
+static const struct varlink_arg spans_spec[] = {
+	HAS(args_spans, "after", INT, after, has_after),
+	HAS(args_spans, "limit", INT, limit, has_limit),
+	OPT(args_spans, "wait", BOOL, wait),
+};
+static const struct varlink_arg forget_spec[] = {
+	REQ(args_forget, "seq", INT, seq),
+};
 static const struct varlink_arg submit_spec[] = {
 	REQ(args_submit, "argv", STRINGS, argv),
 	OPT(args_submit, "name", STRING, name),
@@ -151,7 +159,7 @@ static const struct varlink_arg extend_spec[] = {
 	OPT(args_extend, "to", STRING, to),
 };
 
-enum right { RIGHT_ANYONE, RIGHT_ADMIN };
+enum right { RIGHT_ANYONE, RIGHT_EXPORTER, RIGHT_ADMIN };
 
 struct method {
 	const char *name;
@@ -185,6 +193,8 @@ static const struct method methods[] = {
 	{"io.ctxd.Extend", m_control_extend, SPEC(extend_spec, args_extend), RIGHT_ANYONE},
 	{"io.ctxd.Stats", m_query_stats, NONE, RIGHT_ANYONE},
 	{"io.ctxd.Metrics", m_metrics_metrics, NONE, RIGHT_ANYONE},
+	{"io.ctxd.Spans", m_spans_spans, SPEC(spans_spec, args_spans), RIGHT_EXPORTER},
+	{"io.ctxd.ForgetSpans", m_spans_forget, SPEC(forget_spec, args_forget), RIGHT_EXPORTER},
 	{"io.ctxd.Config", m_query_config, NONE, RIGHT_ANYONE},
 	{"io.ctxd.Reload", m_control_reload, NONE, RIGHT_ADMIN},
 	{"io.ctxd.Backup", m_backup_backup, NONE, RIGHT_ADMIN},
@@ -197,6 +207,8 @@ static const struct method methods[] = {
 union any_args {
 	struct args_interface interface;
 	struct args_id id;
+	struct args_spans spans;
+	struct args_forget forget;
 	struct args_submit submit;
 	struct args_scope scope;
 	struct args_spool spool;
@@ -238,7 +250,9 @@ not_found(struct call *c, char *interface, size_t size)
 static int
 may_call(struct call *c, const struct method *m)
 {
-	if (m->right != RIGHT_ADMIN || engine_is_admin(c->engine, c->who))
+	if (m->right == RIGHT_ANYONE || engine_is_admin(c->engine, c->who))
+		return 0;
+	if (m->right == RIGHT_EXPORTER && engine_is_exporter(c->engine, c->who))
 		return 0;
 	return refusal_set(&c->refusal, REFUSAL_NOT_PERMITTED, NULL,
 			   "this is for root and administrators");

@@ -286,11 +286,11 @@ put_usage(struct jw *j, const struct job *job)
 	jw_obj_close(j);
 }
 
-static void
-put_unenforced(struct jw *j, const struct job *job)
+void
+jobjson_limits(struct jw *j, const char *key, uint32_t limits)
 {
-	jw_arr_open(j, "limits_unenforced");
-	for (uint32_t rest = job->unenforced; rest; rest &= rest - 1) {
+	jw_arr_open(j, key);
+	for (uint32_t rest = limits; rest; rest &= rest - 1) {
 		const char *name = job_limit_name(rest & -rest);
 
 		if (name)
@@ -304,7 +304,7 @@ put_stop(struct jw *j, const struct job *job)
 {
 	const struct job_stop *s = &job->stop;
 
-	put_unenforced(j, job);
+	jobjson_limits(j, "limits_unenforced", job->unenforced);
 	if (!job_was_stopped(job)) {
 		jw_null(j, "stop");
 		return;

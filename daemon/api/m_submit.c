@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/account.h"
 #include "api/conn.h"
 #include "api/jobjson.h"
 #include "api/methods.h"
@@ -163,6 +164,54 @@ take_all(struct call *c, const struct args_submit *a, struct submit_args *s)
 	return r ? r : take_bound(c, a, s);
 }
 
+/* Does TEXT name WHO itself? */
+static bool
+is_oneself(const struct requester *who, const char *text)
+{
+	uint64_t uid;
+
+	return (who->user && strcmp(who->user, text) == 0) ||
+	       (text_u64(text, &uid) == 0 && uid == who->uid);
+}
+
+/* For whom: *RET, which borrows from the table of accounts, becomes S->as. The name service is
+ * asked for those alone who may submit for others. */
+static int
+take_user(struct call *c, const struct args_submit *a, struct submit_args *s, struct requester *ret)
+{
+	const struct account *found = NULL;
+	int r;
+
+	if (!a->user || is_oneself(c->who, a->user))
+		return 0;
+	r = engine_submit_for(c->engine, c->who, &c->refusal);
+	r = r ? r : call_text(c, "user", a->user, ACCOUNT_NAME_MAX);
+	if (r)
+		return r;
+	if (!*a->user)
+		return call_invalid(c, "user", "is empty");
+	r = account_find(c->api->accounts, a->user, &c->conn->names, &found);
+	if (r == ACCOUNT_E_LATER)
+		return CALL_E_LATER;
+	if (r == ACCOUNT_E_UNKNOWN)
+		return call_invalid(c, "user", "there is no such user");
+	if (r == ACCOUNT_E_SILENT)
+		return refusal_set(&c->refusal, REFUSAL_NOT_READY, NULL,
+				   "the name service does not say who that user is");
+	if (r < 0)
+		return r;
+	*ret = (struct requester){.uid = found->uid,
+				  .gid = found->gid,
+				  .groups = found->groups,
+				  .n_groups = found->n_groups,
+				  .pid = c->who->pid,
+				  .user = found->name,
+				  .home = found->home,
+				  .shell = found->shell};
+	s->as = ret;
+	return 0;
+}
+
 /* ---- the reply at the end */
 
 /* No longer tied. True: the job was, and is now tied to nobody. */
@@ -295,7 +344,10 @@ m_submit_submit(struct call *c, void *args)
 	const struct args_submit *a = args;
 	struct submit_args s = {.has_umask = false};
 	_free_ struct submit_op *op = NULL;
+	struct requester as;
 	int r = take_all(c, a, &s);
+
+	r = r ? r : take_user(c, a, &s, &as);
 
 	if (r != 0)
 		return r;

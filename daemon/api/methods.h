@@ -45,6 +45,13 @@ struct args_interface {
 struct args_id {
 	int64_t id;
 };
+struct args_spans {
+	int64_t after, limit;
+	bool has_after, has_limit, wait;
+};
+struct args_forget {
+	int64_t seq;
+};
 struct args_context {
 	struct strv inherit, values;
 	const char *traceparent, *tracestate, *baggage;
@@ -138,6 +145,8 @@ int m_spool_spool(struct call *c, void *args);
 int m_query_get(struct call *c, void *args);
 int m_query_stats(struct call *c, void *args);
 int m_metrics_metrics(struct call *c, void *args);
+int m_spans_spans(struct call *c, void *args);
+int m_spans_forget(struct call *c, void *args);
 int m_query_config(struct call *c, void *args);
 int m_list_jobs(struct call *c, void *args);
 int m_list_summaries(struct call *c, void *args);

@@ -9,9 +9,11 @@
 #include "base/log.h"
 #include "base/map.h"
 
+struct account_table;
 struct conn;
 struct follow;
 struct listener;
+struct lookup_table;
 struct user_table;
 
 enum {
@@ -46,8 +48,10 @@ struct api {
 	size_t n_listeners;
 	struct list conns;
 	size_t n_conns;
-	struct user_table *users; /* owned */
-	struct follow *follow;    /* owned */
+	struct lookup_table *lookups;   /* owned */
+	struct user_table *users;       /* owned */
+	struct account_table *accounts; /* owned */
+	struct follow *follow;          /* owned */
 	struct map ties;          /* of struct tie, by job: see ties.h */
 	struct list again;        /* connections with something to do in the next iteration */
 	ev_idle again_idle;       /* keeps the loop from sleeping while there are any */

@@ -16,26 +16,6 @@ agree(const char *what, uint64_t memory, uint64_t database)
 	abort();
 }
 
-static uint64_t
-sum_queued(const struct lanes *l)
-{
-	uint64_t n = 0;
-
-	for (struct list *it = l->lanes.next; it != &l->lanes; it = it->next)
-		n += list_entry(it, struct lane, link)->queued;
-	return n;
-}
-
-static uint64_t
-sum_running(const struct list *shares)
-{
-	uint64_t n = 0;
-
-	for (struct list *it = shares->next; it != shares; it = it->next)
-		n += list_entry(it, struct share, link)->running;
-	return n;
-}
-
 void
 engine_check(struct engine *g)
 {
@@ -47,12 +27,8 @@ engine_check(struct engine *g)
 		return;
 	running = c.by_state[JOB_RUNNING] + c.by_state[JOB_STOPPING];
 	agree("queued jobs", g->lanes.queued + g->lanes.delayed, c.by_state[JOB_QUEUED]);
-	agree("queued jobs, by lane", sum_queued(&g->lanes), g->lanes.queued);
-	agree("queued jobs that wait for a time", sum_running(&g->lanes.delayed_users),
-	      g->lanes.delayed);
 	agree("running jobs", g->lanes.running, running);
-	agree("running jobs, by class", sum_running(&g->lanes.classes), running);
-	agree("running jobs, by user", sum_running(&g->lanes.users), running);
+	lanes_check(&g->lanes);
 	agree("jobs looked after", g->live.n, running);
 	tree_check(g);
 }

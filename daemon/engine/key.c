@@ -48,7 +48,7 @@ key_find(struct engine *g, const struct requester *who, const struct submit_args
 {
 	_cleanup_(job_freep) struct job *j = NULL;
 	uint64_t id = 0;
-	int e = store_job_by_key(g->store, who->uid, a->key, &id);
+	int e = store_job_by_key(g->store, submit_owner(who, a)->uid, a->key, &id);
 
 	if (e == STORE_E_NOT_FOUND)
 		return KEY_E_NEW;

@@ -1,8 +1,19 @@
-/* lanes.c - how many jobs queue and run, by class and by user; and which queued one comes next.
+/* lanes.c - how many jobs queue and run, by class and by user; and whose turn it is.
  *
- * The queue itself stays in the database. A lane (one class, one user) keeps a count and, once
- * asked for, its head: the next job is the best head among the lanes that have a slot. Lanes are as
- * many as class-user pairs that queue at the moment. */
+ * The queue itself stays in the database. A lane (one class, one user) keeps counts and, once asked
+ * for, its head. Who is next, when there is a slot:
+ *
+ *   1  Each user with a job that has a slot offers one: that of the largest priority, and of those
+ *      the oldest. So a priority orders its user's own jobs, in whatever classes, and nobody gets
+ *      ahead of another user by asking for a larger one.
+ *   2  Of those who offer a job of the same class, the one with the fewest jobs running in it; of
+ *      those the one whose last start was longest ago.
+ *   3  Between classes, the one with the larger `priority` in the configuration; of those, the user
+ *      with the fewest jobs running at all, then the one whose last start was longest ago.
+ *
+ * Ties go to the older job. All of it is one walk over the lanes of those who queue. When somebody
+ * started last is kept in memory only, and for a while after the last job: else whoever submits one
+ * job after another would come as a newcomer each time. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,106 +21,217 @@
 #include "base/err.h"
 #include "engine/impl.h"
 
-static struct lane *
-find_lane(struct lanes *l, const char *class_name, uint32_t uid)
+enum { IDLE_MAX = 1024 }; /* users without jobs whose last start is remembered */
+
+/* ---- objects */
+
+static struct lane_class *
+find_class(const struct lanes *l, const char *name)
 {
-	list_for_each (it, &l->lanes) {
+	for (struct list *it = l->classes.next; it != &l->classes; it = it->next) {
+		struct lane_class *c = list_entry(it, struct lane_class, link);
+
+		if (strcmp(c->name, name) == 0)
+			return c;
+	}
+	return NULL;
+}
+
+static struct lane_class *
+need_class(struct lanes *l, const char *name)
+{
+	struct lane_class *c = find_class(l, name);
+
+	if (c)
+		return c;
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return NULL;
+	strncpy(c->name, name, sizeof(c->name) - 1);
+	list_append(&l->classes, &c->link);
+	return c;
+}
+
+static void
+drop_class(struct lane_class *c)
+{
+	if (c->queued > 0 || c->running > 0)
+		return;
+	list_unlink(&c->link);
+	free(c);
+}
+
+static struct lane_user *
+find_user(const struct lanes *l, uint32_t uid)
+{
+	struct map_node *n = map_find(&l->users, uid);
+
+	return n ? container_of(n, struct lane_user, node) : NULL;
+}
+
+static struct lane_user *
+need_user(struct lanes *l, uint32_t uid)
+{
+	struct lane_user *u = find_user(l, uid);
+
+	if (u)
+		return u;
+	u = calloc(1, sizeof(*u));
+	if (!u || map_insert(&l->users, uid, &u->node) < 0) {
+		free(u);
+		return NULL;
+	}
+	u->uid = uid;
+	list_init(&u->lanes);
+	list_init(&u->link);
+	return u;
+}
+
+static void
+free_user(struct lanes *l, struct lane_user *u)
+{
+	list_unlink(&u->link);
+	map_remove(&l->users, &u->node);
+	free(u);
+}
+
+static void
+trim(struct lanes *l)
+{
+	for (; l->n_idle > IDLE_MAX; l->n_idle--)
+		free_user(l, list_entry(l->idle.next, struct lane_user, link));
+}
+
+/* Into the list where U now belongs: who queues, and who has nothing at all. */
+static void
+place_user(struct lanes *l, struct lane_user *u)
+{
+	struct list *to = NULL;
+
+	if (u->queued > 0)
+		to = &l->waiting;
+	else if (u->running == 0 && u->delayed == 0)
+		to = &l->idle;
+	if (u->list == to)
+		return;
+	l->n_idle -= u->list == &l->idle;
+	list_unlink(&u->link);
+	u->list = to;
+	if (to)
+		list_append(to, &u->link);
+	l->n_idle += to == &l->idle;
+	trim(l);
+}
+
+static struct lane *
+find_lane(const struct lane_user *u, const char *class_name)
+{
+	for (struct list *it = u->lanes.next; it != &u->lanes; it = it->next) {
 		struct lane *lane = list_entry(it, struct lane, link);
 
-		if (lane->uid == uid && strcmp(lane->class_name, class_name) == 0)
+		if (strcmp(lane->class->name, class_name) == 0)
 			return lane;
 	}
 	return NULL;
 }
 
+/* The lane of this class and user, made if it is not there; the caller counts something in it. */
 static struct lane *
 need_lane(struct lanes *l, const char *class_name, uint32_t uid)
 {
-	struct lane *lane = find_lane(l, class_name, uid);
+	struct lane_user *u = need_user(l, uid);
+	struct lane_class *c;
+	struct lane *lane;
 
+	if (!u)
+		return NULL;
+	lane = find_lane(u, class_name);
 	if (lane)
 		return lane;
-	lane = calloc(1, sizeof(*lane));
-	if (!lane)
+	c = need_class(l, class_name);
+	lane = c ? calloc(1, sizeof(*lane)) : NULL;
+	if (!lane) {
+		if (c)
+			drop_class(c);
+		place_user(l, u);
 		return NULL;
-	strncpy(lane->class_name, class_name, sizeof(lane->class_name) - 1);
-	lane->uid = uid;
-	list_append(&l->lanes, &lane->link);
+	}
+	lane->class = c;
+	lane->user = u;
+	list_append(&u->lanes, &lane->link);
 	return lane;
 }
 
-static struct share *
-find_share(const struct list *shares, const char *class_name, uint32_t uid)
-{
-	for (struct list *it = shares->next; it != shares; it = it->next) {
-		struct share *s = list_entry(it, struct share, link);
-
-		if (s->uid == uid && strcmp(s->class_name, class_name) == 0)
-			return s;
-	}
-	return NULL;
-}
-
-static int
-add_share(struct list *shares, const char *class_name, uint32_t uid)
-{
-	struct share *s = find_share(shares, class_name, uid);
-
-	if (!s) {
-		s = calloc(1, sizeof(*s));
-		if (!s)
-			return -ENOMEM;
-		strncpy(s->class_name, class_name, sizeof(s->class_name) - 1);
-		s->uid = uid;
-		list_append(shares, &s->link);
-	}
-	s->running++;
-	return 0;
-}
-
+/* Something was counted down. */
 static void
-sub_share(struct list *shares, const char *class_name, uint32_t uid)
+settle(struct lanes *l, struct lane *lane)
 {
-	struct share *s = find_share(shares, class_name, uid);
+	struct lane_class *c = lane->class;
+	struct lane_user *u = lane->user;
 
-	if (!s)
-		return;
-	if (--s->running > 0)
-		return;
-	list_unlink(&s->link);
-	free(s);
+	if (lane->queued == 0 && lane->running == 0) {
+		list_unlink(&lane->link);
+		free(lane);
+	}
+	drop_class(c);
+	place_user(l, u);
 }
 
 void
 lanes_init(struct lanes *l)
 {
 	*l = (struct lanes){0};
-	list_init(&l->lanes);
 	list_init(&l->classes);
-	list_init(&l->users);
-	list_init(&l->delayed_users);
+	list_init(&l->waiting);
+	list_init(&l->idle);
 }
 
+/* Forget what was counted, but not who had a turn. */
 static void
-free_shares(struct list *shares)
+clear(struct lanes *l)
 {
 	struct list *it;
 
-	while ((it = list_pop(shares)))
-		free(list_entry(it, struct share, link));
+	for (struct map_node *n = map_next(&l->users, NULL); n; n = map_next(&l->users, n)) {
+		struct lane_user *u = container_of(n, struct lane_user, node);
+
+		while ((it = list_pop(&u->lanes)))
+			free(list_entry(it, struct lane, link));
+		u->queued = u->running = u->delayed = 0;
+		if (u->list == &l->idle)
+			continue;
+		list_unlink(&u->link);
+		list_append(&l->idle, &u->link);
+		u->list = &l->idle;
+		l->n_idle++;
+	}
+	while ((it = list_pop(&l->classes)))
+		free(list_entry(it, struct lane_class, link));
+	l->queued = l->running = l->delayed = 0;
 }
 
 void
 lanes_done(struct lanes *l)
 {
-	struct list *it;
+	struct map_node *n;
 
-	while ((it = list_pop(&l->lanes)))
-		free(list_entry(it, struct lane, link));
-	free_shares(&l->classes);
-	free_shares(&l->users);
-	free_shares(&l->delayed_users);
-	l->queued = l->running = l->delayed = 0;
+	clear(l);
+	while ((n = map_next(&l->users, NULL)))
+		free_user(l, container_of(n, struct lane_user, node));
+	map_done(&l->users);
+	l->n_idle = 0;
+}
+
+/* ---- counting */
+
+static void
+count_queued(struct lanes *l, struct lane *lane, uint64_t n)
+{
+	lane->queued += n;
+	lane->class->queued += n;
+	lane->user->queued += n;
+	l->queued += n;
+	place_user(l, lane->user);
 }
 
 static int
@@ -120,25 +242,48 @@ load_lane(void *arg, const struct store_lane *row)
 
 	if (!lane)
 		return -ENOMEM;
-	lane->queued = row->n;
-	l->queued += row->n;
+	count_queued(l, lane, row->n);
+	return 0;
+}
+
+static int
+count_delayed(struct lanes *l, uint32_t uid, uint64_t n)
+{
+	struct lane_user *u = need_user(l, uid);
+
+	if (!u)
+		return -ENOMEM;
+	u->delayed += n;
+	l->delayed += n;
+	place_user(l, u);
 	return 0;
 }
 
 static int
 load_delayed(void *arg, const struct store_lane *row)
 {
-	int r = 0;
+	return count_delayed(arg, row->uid, row->n);
+}
 
-	for (uint64_t i = 0; i < row->n && r == 0; i++)
-		r = lanes_delayed(arg, row->uid);
-	return r;
+static int
+count_running(struct lanes *l, const char *class_name, uint32_t uid)
+{
+	struct lane *lane = need_lane(l, class_name, uid);
+
+	if (!lane)
+		return -ENOMEM;
+	lane->running++;
+	lane->class->running++;
+	lane->user->running++;
+	l->running++;
+	place_user(l, lane->user);
+	return 0;
 }
 
 static int
 load_running(void *arg, const struct job *j)
 {
-	return lanes_running(arg, j->class_name, j->uid);
+	return count_running(arg, j->class_name, j->uid);
 }
 
 int
@@ -146,12 +291,13 @@ lanes_load(struct lanes *l, struct store *s)
 {
 	int r;
 
-	lanes_done(l);
+	clear(l);
 	r = store_lanes_each(s, load_lane, l);
 	if (!r)
 		r = store_delayed_each(s, load_delayed, l);
 	if (!r)
 		r = store_live_each(s, load_running, l);
+	trim(l);
 	return r < 0 ? err_pass(r) : 0;
 }
 
@@ -162,8 +308,7 @@ lanes_queued(struct lanes *l, const char *class_name, uint32_t uid, uint64_t id,
 
 	if (!lane)
 		return -ENOMEM;
-	lane->queued++;
-	l->queued++;
+	count_queued(l, lane, 1);
 	if (lane->head_known && (priority > lane->head_priority ||
 				 (priority == lane->head_priority && id < lane->head_id)))
 		lane->head_known = false;
@@ -173,96 +318,97 @@ lanes_queued(struct lanes *l, const char *class_name, uint32_t uid, uint64_t id,
 void
 lanes_unqueued(struct lanes *l, const char *class_name, uint32_t uid, uint64_t id)
 {
-	struct lane *lane = find_lane(l, class_name, uid);
+	struct lane_user *u = find_user(l, uid);
+	struct lane *lane = u ? find_lane(u, class_name) : NULL;
 
-	if (!lane)
+	if (!lane || lane->queued == 0)
 		return;
 	if (lane->head_id == id)
 		lane->head_known = false;
+	lane->queued--;
+	lane->class->queued--;
+	u->queued--;
 	l->queued--;
-	if (--lane->queued > 0)
-		return;
-	list_unlink(&lane->link);
-	free(lane);
+	settle(l, lane);
 }
 
 int
 lanes_delayed(struct lanes *l, uint32_t uid)
 {
-	int r = add_share(&l->delayed_users, "", uid);
-
-	if (r == 0)
-		l->delayed++;
-	return r;
+	return count_delayed(l, uid, 1);
 }
 
 void
 lanes_undelayed(struct lanes *l, uint32_t uid)
 {
-	sub_share(&l->delayed_users, "", uid);
-	if (l->delayed > 0)
-		l->delayed--;
+	struct lane_user *u = find_user(l, uid);
+
+	if (!u || u->delayed == 0)
+		return;
+	u->delayed--;
+	l->delayed--;
+	place_user(l, u);
 }
 
 int
 lanes_running(struct lanes *l, const char *class_name, uint32_t uid)
 {
-	int r = add_share(&l->classes, class_name, 0);
+	int r = count_running(l, class_name, uid);
 
-	if (!r) {
-		r = add_share(&l->users, "", uid);
-		if (r < 0)
-			sub_share(&l->classes, class_name, 0);
-	}
-	if (!r)
-		l->running++;
+	if (r == 0)
+		find_user(l, uid)->turn = ++l->turns;
 	return r;
 }
 
 void
 lanes_ended(struct lanes *l, const char *class_name, uint32_t uid)
 {
-	sub_share(&l->classes, class_name, 0);
-	sub_share(&l->users, "", uid);
-	if (l->running > 0)
-		l->running--;
+	struct lane_user *u = find_user(l, uid);
+	struct lane *lane = u ? find_lane(u, class_name) : NULL;
+
+	if (!lane || lane->running == 0)
+		return;
+	lane->running--;
+	lane->class->running--;
+	u->running--;
+	l->running--;
+	settle(l, lane);
 }
 
-static uint64_t
-share_running(const struct list *shares, const char *class_name, uint32_t uid)
+const struct lane_class *
+lanes_class(const struct lanes *l, const char *class_name)
 {
-	const struct share *s = find_share(shares, class_name, uid);
-
-	return s ? s->running : 0;
+	return find_class(l, class_name);
 }
 
 uint64_t
 lanes_user_queued(const struct lanes *l, uint32_t uid)
 {
-	uint64_t n = share_running(&l->delayed_users, "", uid);
+	const struct lane_user *u = find_user(l, uid);
 
-	for (struct list *it = l->lanes.next; it != &l->lanes; it = it->next) {
-		const struct lane *lane = list_entry(it, struct lane, link);
+	return u ? u->queued + u->delayed : 0;
+}
 
-		if (lane->uid == uid)
-			n += lane->queued;
-	}
-	return n;
+/* ---- whose turn it is */
+
+static bool
+user_slot(const struct policy *p, const struct lane_user *u)
+{
+	return p->running_per_user == 0 || !u || u->running < (uint64_t)p->running_per_user;
+}
+
+/* C NULL: nothing of the class CONF runs or queues. */
+static bool
+class_slot(const struct policy_class *conf, const struct lane_class *c)
+{
+	return !conf || conf->running == 0 || !c || c->running < (uint64_t)conf->running;
 }
 
 bool
 lanes_slot(const struct lanes *l, const struct policy *p, const char *class_name, uint32_t uid)
 {
-	const struct policy_class *c;
-
-	if (l->running >= (uint64_t)p->running)
-		return false;
-	if (p->running_per_user > 0 &&
-	    share_running(&l->users, "", uid) >= (uint64_t)p->running_per_user)
-		return false;
-	c = policy_class_find(p, class_name);
-	return !c || c->running == 0 ||
-	       share_running(&l->classes, class_name, 0) < (uint64_t)c->running;
+	return l->running < (uint64_t)p->running && user_slot(p, find_user(l, uid)) &&
+	       class_slot(policy_class_find(p, class_name), find_class(l, class_name));
 }
 
 static int
@@ -272,11 +418,59 @@ know_head(struct lane *lane, struct store *s)
 
 	if (lane->head_known)
 		return 0;
-	r = store_lane_head(s, lane->class_name, lane->uid, &lane->head_id, &lane->head_priority);
+	r = store_lane_head(s, lane->class->name, lane->user->uid, &lane->head_id,
+			    &lane->head_priority);
 	if (r != 0)
 		return err_fold(r);
 	lane->head_known = true;
 	return 0;
+}
+
+/* The lane whose head U offers: NULL if none has a slot. */
+static int
+offer(struct lane_user *u, struct store *s, struct lane **ret)
+{
+	struct lane *best = NULL;
+
+	list_for_each (it, &u->lanes) {
+		struct lane *lane = list_entry(it, struct lane, link);
+		int r;
+
+		if (lane->queued == 0 || lane->class->full)
+			continue;
+		r = know_head(lane, s);
+		if (r < 0)
+			return err_pass(r);
+		if (!best || lane->head_priority > best->head_priority ||
+		    (lane->head_priority == best->head_priority && lane->head_id < best->head_id))
+			best = lane;
+	}
+	*ret = best;
+	return 0;
+}
+
+/* Is A, with A_RUNNING jobs, before B? */
+static bool
+before(const struct lane *a, uint64_t a_running, const struct lane *b, uint64_t b_running)
+{
+	if (a_running != b_running)
+		return a_running < b_running;
+	if (a->user->turn != b->user->turn)
+		return a->user->turn < b->user->turn;
+	return a->head_id < b->head_id;
+}
+
+static void
+look_at_classes(struct lanes *l, const struct policy *p)
+{
+	list_for_each (it, &l->classes) {
+		struct lane_class *c = list_entry(it, struct lane_class, link);
+		const struct policy_class *conf = policy_class_find(p, c->name);
+
+		c->next = NULL;
+		c->full = !class_slot(conf, c);
+		c->priority = conf && conf->has_priority ? conf->priority : 0;
+	}
 }
 
 int
@@ -287,20 +481,82 @@ lanes_pick(struct lanes *l, const struct policy *p, struct store *s, uint64_t *r
 
 	if (l->running >= (uint64_t)p->running)
 		return LANES_E_NONE;
-	list_for_each (it, &l->lanes) {
-		struct lane *lane = list_entry(it, struct lane, link);
+	look_at_classes(l, p);
+	list_for_each (it, &l->waiting) {
+		struct lane_user *u = list_entry(it, struct lane_user, link);
+		struct lane *lane = NULL;
 
-		if (!lanes_slot(l, p, lane->class_name, lane->uid))
-			continue;
-		r = know_head(lane, s);
+		r = user_slot(p, u) ? offer(u, s, &lane) : 0;
 		if (r < 0)
 			return err_pass(r);
-		if (!best || lane->head_priority > best->head_priority ||
-		    (lane->head_priority == best->head_priority && lane->head_id < best->head_id))
+		if (lane && (!lane->class->next || before(lane, lane->running, lane->class->next,
+							  lane->class->next->running)))
+			lane->class->next = lane;
+	}
+	list_for_each (it, &l->classes) {
+		const struct lane *lane = list_entry(it, struct lane_class, link)->next;
+
+		if (!lane || (best && lane->class->priority < best->class->priority))
+			continue;
+		if (!best || lane->class->priority > best->class->priority ||
+		    before(lane, lane->user->running, best, best->user->running))
 			best = lane;
 	}
 	if (!best)
 		return LANES_E_NONE;
 	*ret_id = best->head_id;
 	return 0;
+}
+
+/* ---- checking */
+
+static void
+check_class(const struct lanes *l, const struct lane_class *c)
+{
+	uint64_t queued = 0, running = 0;
+
+	for (struct map_node *n = map_next(&l->users, NULL); n; n = map_next(&l->users, n)) {
+		const struct lane *lane =
+			find_lane(container_of(n, struct lane_user, node), c->name);
+
+		queued += lane ? lane->queued : 0;
+		running += lane ? lane->running : 0;
+		assert(!lane || lane->class == c);
+	}
+	assert(queued == c->queued && running == c->running && queued + running > 0);
+}
+
+static void
+check_user(const struct lanes *l, const struct lane_user *u)
+{
+	uint64_t queued = 0, running = 0;
+
+	for (struct list *it = u->lanes.next; it != &u->lanes; it = it->next) {
+		const struct lane *lane = list_entry(it, struct lane, link);
+
+		assert(lane->user == u && lane->queued + lane->running > 0);
+		queued += lane->queued;
+		running += lane->running;
+	}
+	assert(queued == u->queued && running == u->running);
+	assert((u->list == &l->waiting) == (queued > 0));
+	assert((u->list == &l->idle) == (queued + running + u->delayed == 0));
+}
+
+void
+lanes_check(const struct lanes *l)
+{
+	uint64_t queued = 0, running = 0, delayed = 0;
+
+	for (struct map_node *n = map_next(&l->users, NULL); n; n = map_next(&l->users, n)) {
+		const struct lane_user *u = container_of(n, struct lane_user, node);
+
+		check_user(l, u);
+		queued += u->queued;
+		running += u->running;
+		delayed += u->delayed;
+	}
+	assert(queued == l->queued && running == l->running && delayed == l->delayed);
+	for (struct list *it = l->classes.next; it != &l->classes; it = it->next)
+		check_class(l, list_entry(it, struct lane_class, link));
 }

@@ -9,8 +9,8 @@ engine_metrics(struct engine *g)
 	(void)metrics_class(&g->metrics, "default");
 	for (const struct policy_class *c = g->policy->classes; c; c = c->next)
 		(void)metrics_class(&g->metrics, c->name);
-	list_for_each (it, &g->lanes.lanes)
-		(void)metrics_class(&g->metrics, list_entry(it, struct lane, link)->class_name);
+	list_for_each (it, &g->lanes.classes)
+		(void)metrics_class(&g->metrics, list_entry(it, struct lane_class, link)->name);
 	return &g->metrics;
 }
 
@@ -18,19 +18,10 @@ void
 engine_class_load(const struct engine *g, const char *class_name, uint64_t *ret_queued,
 		  uint64_t *ret_running)
 {
-	*ret_queued = *ret_running = 0;
-	list_for_each (it, &g->lanes.lanes) {
-		const struct lane *lane = list_entry(it, struct lane, link);
+	const struct lane_class *c = lanes_class(&g->lanes, class_name);
 
-		if (strcmp(lane->class_name, class_name) == 0)
-			*ret_queued += lane->queued;
-	}
-	list_for_each (it, &g->lanes.classes) {
-		const struct share *s = list_entry(it, struct share, link);
-
-		if (strcmp(s->class_name, class_name) == 0)
-			*ret_running += s->running;
-	}
+	*ret_queued = c ? c->queued : 0;
+	*ret_running = c ? c->running : 0;
 }
 
 int

@@ -68,8 +68,11 @@ static void
 copy_numbers(const struct policy *p, struct job *j, const struct submit_args *a)
 {
 	const struct policy_class *c = policy_class_find(p, j->class_name);
+	int64_t mask;
 
 	j->umask = a->has_umask ? a->umask : 022;
+	if (c && policy_limit(c->umask, &mask))
+		j->umask = (uint32_t)mask;
 	j->bound = a->bound;
 	j->priority = a->has_priority        ? a->priority
 		      : c && c->has_priority ? (int32_t)c->priority
@@ -273,6 +276,7 @@ submit_new(struct engine *g, const struct requester *who, const struct submit_ar
 		return err_pass(e);
 	assert(j);
 	submit_notice_clamp(j, n);
+	limits_notice(g, j, n);
 	notice_earlier(j, n);
 	notice_warn(j, n);
 	notice_retries(g->policy, j, n);

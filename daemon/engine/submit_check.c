@@ -4,6 +4,7 @@
  * a key is to get the job that is there. */
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/text.h"
@@ -127,9 +128,9 @@ submit_check_names(struct engine *g, const char *name, const char *class_name, s
 }
 
 static int
-check_root(struct engine *g, const struct requester *who, struct refusal *r)
+check_root(struct engine *g, const struct requester *owner, struct refusal *r)
 {
-	if (!g->system_mode || who->uid != 0 || !exec_is_up(g->exec) ||
+	if (!g->system_mode || owner->uid != 0 || !exec_is_up(g->exec) ||
 	    exec_flags(g->exec) & WELCOME_ALLOW_ROOT)
 		return 0;
 	return refusal_set(r, REFUSAL_NOT_PERMITTED, NULL,
@@ -140,13 +141,46 @@ check_root(struct engine *g, const struct requester *who, struct refusal *r)
 }
 
 int
+engine_submit_for(struct engine *g, const struct requester *who, struct refusal *r)
+{
+	if (!g->system_mode)
+		return refusal_set(r, REFUSAL_NOT_PERMITTED, NULL,
+				   "this ctxd is uid %u's own: all its jobs are run as that user",
+				   geteuid());
+	if (!engine_is_admin(g, who))
+		return refusal_set(r, REFUSAL_NOT_PERMITTED, NULL,
+				   "submitting for other users is for root and administrators");
+	return 0;
+}
+
+int
+submit_check_as(struct engine *g, const struct requester *who, const struct submit_args *a,
+		struct refusal *r)
+{
+	int e;
+
+	if (!a->as || a->as->uid == who->uid)
+		return 0;
+	e = engine_submit_for(g, who, r);
+	if (e || who->uid == 0)
+		return e;
+	if (a->as->uid == 0)
+		return refusal_set(r, REFUSAL_NOT_PERMITTED, NULL,
+				   "jobs of root are submitted by root alone");
+	if (a->as->uid == geteuid()) /* such a job could read and write all that is kept here */
+		return refusal_set(r, REFUSAL_NOT_PERMITTED, NULL,
+				   "jobs of the daemon's own user are submitted by root alone");
+	return 0;
+}
+
+int
 submit_check_moment(struct engine *g, const struct requester *who, const struct submit_args *a,
 		    struct refusal *r)
 {
 	int e = submit_check_names(g, a->name, a->class_name, r);
 
 	e = e ? e : submit_check_times(a->timeout_us, a->deadline_us, r);
-	return e ? e : check_root(g, who, r);
+	return e ? e : check_root(g, submit_owner(who, a), r);
 }
 
 int

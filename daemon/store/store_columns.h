@@ -23,7 +23,6 @@
 	X(INHERIT, "inherit")                                                                      \
 	X(INHERITED, "inherited")                                                                  \
 	X(TRACE_ID, "trace_id")                                                                    \
-	X(SPAN_ID, "span_id")                                                                      \
 	X(PARENT_SPAN, "parent_span")                                                              \
 	X(TRACE_FLAGS, "trace_flags")                                                              \
 	X(TRACESTATE, "tracestate")                                                                \
@@ -43,6 +42,7 @@
 
 /* Written by every change, after `state`. */
 #define STORE_COLUMNS_MUTABLE(X)                                                                   \
+	X(SPAN_ID, "span_id")                                                                      \
 	X(PRIORITY, "priority")                                                                    \
 	X(BOUND, "bound")                                                                          \
 	X(STARTED, "started")                                                                      \

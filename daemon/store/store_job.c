@@ -86,8 +86,6 @@ bind_context(sqlite3_stmt *st, const struct job *j)
 {
 	(void)sqlite3_bind_blob(st, C_TRACE_ID + 1, j->trace.trace_id, sizeof(j->trace.trace_id),
 				SQLITE_STATIC);
-	(void)sqlite3_bind_blob(st, C_SPAN_ID + 1, j->trace.span_id, sizeof(j->trace.span_id),
-				SQLITE_STATIC);
 	if (j->has_parent_span)
 		(void)sqlite3_bind_blob(st, C_PARENT_SPAN + 1, j->parent_span,
 					sizeof(j->parent_span), SQLITE_STATIC);
@@ -211,6 +209,8 @@ bind_mutable(sqlite3_stmt *st, int base, const struct job *j)
 	static const uint8_t no_boot[sizeof(j->boot)];
 
 	(void)sqlite3_bind_int(st, base + C_STATE, (int)j->state);
+	(void)sqlite3_bind_blob(st, base + C_SPAN_ID, j->trace.span_id, sizeof(j->trace.span_id),
+				SQLITE_STATIC);
 	(void)sqlite3_bind_int(st, base + C_PRIORITY, j->priority);
 	(void)sqlite3_bind_int(st, base + C_BOUND, j->bound);
 	(void)sqlite3_bind_int64(st, base + C_STARTED, j->started_us);

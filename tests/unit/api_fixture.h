@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "api/api.h"
-#include "api/user.h"
+#include "api/lookup.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
@@ -25,8 +25,8 @@
 __attribute__((constructor)) static void
 lookup_instead(int argc, char **argv)
 {
-	if (argc == 3 && strcmp(argv[1], "--lookup-uid") == 0)
-		_exit(user_lookup_main(argc, argv));
+	if (lookup_is_child(argc, argv))
+		_exit(lookup_main(argc, argv));
 }
 
 /* ---- an engine: jobs are numbers; those up to ENDED have ended */
@@ -38,6 +38,7 @@ static uint64_t submitted, ended, gone, list_rows, listed_up_to, gets;
 static uint64_t n_gone; /* calls of engine_client_gone */
 static uint64_t exists; /* a submission with a key is this job */
 static bool exists_bound;
+static bool may_submit_for;
 static char asked[1 << 16]; /* what the engine was asked last, as text */
 static size_t spools;       /* that are there */
 static int spool_result;    /* of the next calls */
@@ -138,11 +139,22 @@ struct spool {
 };
 
 int
+engine_submit_for(struct engine *g, const struct requester *who, struct refusal *r)
+{
+	(void)g, (void)who;
+	if (may_submit_for)
+		return 0;
+	return refusal_set(r, REFUSAL_NOT_PERMITTED, NULL, "not for others");
+}
+
+int
 engine_submit(struct engine *g, const struct requester *who, const struct submit_args *a,
 	      struct job **ret, bool *ret_created, struct notices *n, struct refusal *r)
 {
 	(void)g, (void)who, (void)r;
 	asked[0] = '\0';
+	if (a->as)
+		note(" as=%u:%u:%s", a->as->uid, a->as->gid, a->as->user);
 	note_context(&a->context);
 	note_text("key", a->key);
 	if (a->if_exists)

@@ -1,5 +1,6 @@
 /* test_api_context.c - the methods of contexts: what of their arguments reaches the engine and what
  * is refused, jobs bound to connections, spools, events. */
+#include <pwd.h>
 #include <stdlib.h>
 
 #include "api_fixture.h"
@@ -73,6 +74,81 @@ TEST(what_a_submission_brings_reaches_the_engine)
 		client_done(&c);
 	}
 	server_stop();
+}
+
+TEST(a_submission_for_another_waits_for_the_name_service_and_keeps_its_turn)
+{
+	const struct passwd *pw = getpwuid(geteuid() == 1 ? 2 : 1);
+	char params[160], want[128];
+	struct client c;
+
+	need(pw != NULL);
+	(void)snprintf(want, sizeof(want), " as=%u:%u:%s", pw->pw_uid, pw->pw_gid, pw->pw_name);
+	server_start();
+	may_submit_for = true;
+	for (int i = 0; i < 4; i++) { /* by name and by number; the second time it is known */
+		if (i % 2)
+			(void)snprintf(params, sizeof(params), SUBMIT(",\"user\":\"%u\""),
+				       pw->pw_uid);
+		else
+			(void)snprintf(params, sizeof(params), SUBMIT(",\"user\":\"%s\""),
+				       pw->pw_name);
+		c = client();
+		call(&c, params);
+		(void)job_reply(&c, false);
+		is_str(asked, want);
+		call(&c, params);
+		call(&c, SUBMIT(",\"key\":\"k\""));
+		is_int(job_reply(&c, false) + 1, job_reply(&c, false));
+		is_str(asked, " key=k");
+		client_done(&c);
+	}
+	server_stop();
+}
+
+TEST(a_submission_for_oneself_is_one_like_any_other)
+{
+	char params[160];
+	struct client c;
+
+	server_start();
+	may_submit_for = false;
+	c = client();
+	(void)snprintf(params, sizeof(params), SUBMIT(",\"user\":\"%u\""), geteuid());
+	call(&c, params);
+	(void)job_reply(&c, false);
+	is_str(asked, "");
+	call(&c, SUBMIT(",\"user\":\"somebody else\""));
+	(void)error_reply(&c, "io.ctxd.NotPermitted");
+	may_submit_for = true;
+	call(&c, SUBMIT(",\"user\":\"\""));
+	is_str(refused_field(&c), "user");
+	call(&c, SUBMIT(",\"user\":\"no-such-user-here\""));
+	is_str(refused_field(&c), "user");
+	call(&c, SUBMIT(",\"user\":\"a\\nb\""));
+	is_str(refused_field(&c), "user");
+	client_done(&c);
+	server_stop();
+}
+
+TEST(a_client_that_goes_while_the_name_service_is_asked_is_forgotten)
+{
+	struct client c;
+
+	server_start();
+	may_submit_for = true;
+	for (int i = 0; i < 3; i++) {
+		c = client();
+		call(&c, SUBMIT(",\"user\":\"no-such-user-here\""));
+		client_done(&c);
+		turn();
+	}
+	until_connections(0);
+	c = client();
+	call(&c, SUBMIT(",\"user\":\"no-such-user-there\""));
+	turn();
+	server_stop(); /* in the middle */
+	client_done(&c);
 }
 
 TEST(bad_values_of_a_submission_name_their_field)

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "api/lookup.h"
 #include "api/user.h"
 #include "base/mem.h"
 #include "tap.h"
@@ -37,14 +38,30 @@ script(const char *body)
 	need(fchmod(fileno(f), 0700) == 0 && fclose(f) == 0);
 }
 
+static struct lookup_table *lookups;
+
 static struct user_table *
-table(const char *body)
+table_of(const char *what)
 {
 	struct user_table *t = NULL;
 
-	script(body);
-	need(user_table_new(ev_default_loop(0), program, &t) == 0);
+	need(lookup_table_new(ev_default_loop(0), what, &lookups) == 0);
+	need(user_table_new(lookups, &t) == 0);
 	return t;
+}
+
+static struct user_table *
+table(const char *body)
+{
+	script(body);
+	return table_of(program);
+}
+
+static void
+table_done(struct user_table *t)
+{
+	(void)user_table_free(t);
+	lookups = lookup_table_free(lookups);
 }
 
 static void
@@ -94,7 +111,7 @@ TEST(the_answer_is_split_and_cached)
 	u = user_get(t, 1234);
 	ok(ask(u));
 	(void)user_put(u);
-	(void)user_table_free(t);
+	table_done(t);
 }
 
 TEST(whatever_else_is_said_means_not_known)
@@ -117,7 +134,7 @@ TEST(whatever_else_is_said_means_not_known)
 		ok(!u->name && !u->home && !u->shell);
 		ok(ask(u)); /* that is kept as well, for a while */
 		(void)user_put(u);
-		(void)user_table_free(t);
+		table_done(t);
 	}
 }
 
@@ -131,20 +148,18 @@ TEST(a_child_that_hangs_is_given_up)
 	ok(!u->name);
 	ok(mono_diff(mono_now(), before).ns < dur_sec(10).ns);
 	(void)user_put(u);
-	(void)user_table_free(t);
+	table_done(t);
 }
 
 TEST(a_program_that_is_not_there_is_an_answer_too)
 {
-	struct user_table *t = NULL;
-	struct user *u;
+	struct user_table *t = table_of("/nonexistent/program");
+	struct user *u = user_get(t, 7);
 
-	need(user_table_new(ev_default_loop(0), "/nonexistent/program", &t) == 0);
-	u = user_get(t, 7);
 	ok(!ask(u));
 	ok(!u->name);
 	(void)user_put(u);
-	(void)user_table_free(t);
+	table_done(t);
 }
 
 TEST(many_at_once_are_answered_and_one_child_serves_all_who_ask_for_one)
@@ -166,7 +181,7 @@ TEST(many_at_once_are_answered_and_one_child_serves_all_who_ask_for_one)
 	ok(!u[39]->home);
 	for (int i = 0; i < 40; i++)
 		(void)user_put(u[i]);
-	(void)user_table_free(t);
+	table_done(t);
 }
 
 TEST(freed_in_the_middle)
@@ -180,7 +195,7 @@ TEST(freed_in_the_middle)
 	ev_run(ev_default_loop(0), EVRUN_NOWAIT);
 	list_unlink(&w.link);
 	(void)user_put(u);
-	(void)user_table_free(t);
+	table_done(t);
 }
 
 TEST(the_table_is_bounded)
@@ -190,7 +205,7 @@ TEST(the_table_is_bounded)
 	for (uint32_t i = 0; i < 5000; i++)
 		(void)user_put(user_get(t, i));
 	is_int(user_table_size(t), USER_CACHE_MAX);
-	(void)user_table_free(t);
+	table_done(t);
 }
 
 static int
@@ -203,7 +218,7 @@ child_status(char *number)
 	if (pid == 0) {
 		int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
-		_exit(null < 0 || dup2(null, 1) < 0 ? 99 : user_lookup_main(3, argv));
+		_exit(null < 0 || dup2(null, 1) < 0 ? 99 : lookup_main(3, argv));
 	}
 	need(pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status));
 	return WEXITSTATUS(status);
