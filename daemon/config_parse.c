@@ -393,7 +393,8 @@ check_deny(struct config_parse *c, char *const *paths)
 
 struct bad_name {
 	struct config_parse *c;
-	const char *path;
+	const char *path, *key;
+	struct config_place at;
 };
 
 static void
@@ -402,20 +403,22 @@ on_bad_name(void *arg, const char *name, const char *why)
 	const struct bad_name *b = arg;
 	char shown[SHOWN_MAX];
 
-	config_errors_add(b->c->errs, b->path, b->c->key[CONFIG_KEY_access_admins].at,
-			  "access.admins: '%s' %s", text_escape(name, shown, sizeof(shown)), why);
+	config_errors_add(b->c->errs, b->path, b->at, "access.%s: '%s' %s", b->key,
+			  text_escape(name, shown, sizeof(shown)), why);
 }
 
+/* The list of people NAMES, which is that of KEY. */
 static void
-check_admins(struct config_parse *c, char *const *paths)
+check_people(struct config_parse *c, char *const *paths, enum config_key_id id, const char *key,
+	     const struct policy_names *names, struct policy_ids *ids)
 {
-	struct bad_name b = {.c = c};
+	struct bad_name b = {.c = c, .key = key, .at = c->key[id].at};
 	int r;
 
-	if (!c->key[CONFIG_KEY_access_admins].good)
+	if (!c->key[id].good)
 		return;
-	b.path = paths[c->key[CONFIG_KEY_access_admins].at.file];
-	r = names_resolve(c->policy, on_bad_name, &b);
+	b.path = paths[b.at.file];
+	r = names_resolve(names, ids, on_bad_name, &b);
 	if (r < 0 && r != -EINVAL && c->failed == 0)
 		c->failed = r;
 }
@@ -427,5 +430,8 @@ config_parse_check(struct config_parse *c, char *const *paths)
 	for (const struct config_class *k = c->classes; k; k = k->next)
 		check_class(c, paths, k);
 	check_deny(c, paths);
-	check_admins(c, paths);
+	check_people(c, paths, CONFIG_KEY_access_admins, "admins", &c->policy->admins,
+		     &c->policy->admin_ids);
+	check_people(c, paths, CONFIG_KEY_access_exporters, "exporters", &c->policy->exporters,
+		     &c->policy->exporter_ids);
 }

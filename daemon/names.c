@@ -128,25 +128,16 @@ add(uint32_t **ids, size_t *n, uint32_t id)
 	return 0;
 }
 
-static void
-forget(struct policy *p)
-{
-	free(p->admin_uids);
-	free(p->admin_gids);
-	p->admin_uids = p->admin_gids = NULL;
-	p->n_admin_uids = p->n_admin_gids = 0;
-}
-
 /* Take the answer R, ID for NAME. 0 or what is wrong, said. */
 static int
-take(struct policy *p, const char *name, int r, uint32_t id, names_bad_fn on_bad, void *arg)
+take(struct policy_ids *ids, const char *name, int r, uint32_t id, names_bad_fn on_bad, void *arg)
 {
 	bool group = name[0] == '@';
 	char why[160];
 
 	if (r == 0)
-		return group ? add(&p->admin_gids, &p->n_admin_gids, id)
-			     : add(&p->admin_uids, &p->n_admin_uids, id);
+		return group ? add(&ids->gids, &ids->n_gids, id)
+			     : add(&ids->uids, &ids->n_uids, id);
 	if (r == -ENOENT) {
 		on_bad(arg, name,
 		       group ? "is no group of this system" : "is no user of this system");
@@ -159,16 +150,17 @@ take(struct policy *p, const char *name, int r, uint32_t id, names_bad_fn on_bad
 }
 
 static int
-take_all(struct policy *p, int fd, names_bad_fn on_bad, void *arg)
+take_all(const struct policy_names *names, struct policy_ids *ret, int fd, names_bad_fn on_bad,
+	 void *arg)
 {
 	struct mono end = mono_add(mono_now(), dur_sec(WAIT_SECONDS));
 	int worst = 0;
 
-	for (size_t i = 0; i < p->admins.n; i++) {
+	for (size_t i = 0; i < names->n; i++) {
 		struct answer a = {0};
 		int r = answer_read(fd, end, &a), said;
 
-		said = take(p, p->admins.v[i], r < 0 ? r : a.r, a.id, on_bad, arg);
+		said = take(ret, names->v[i], r < 0 ? r : a.r, a.id, on_bad, arg);
 		if (said == -EINVAL || worst == 0)
 			worst = said;
 		if (r < 0) /* nor will there be another */
@@ -178,14 +170,15 @@ take_all(struct policy *p, int fd, names_bad_fn on_bad, void *arg)
 }
 
 int
-names_resolve(struct policy *p, names_bad_fn on_bad, void *arg)
+names_resolve(const struct policy_names *names, struct policy_ids *ret, names_bad_fn on_bad,
+	      void *arg)
 {
 	_close_ int rd = -1, wr = -1;
 	int fds[2], r;
 	pid_t pid;
 
-	forget(p);
-	if (p->admins.n == 0)
+	policy_ids_done(ret);
+	if (names->n == 0)
 		return 0;
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return err_raise(-errno, "pipe for the name service");
@@ -195,9 +188,9 @@ names_resolve(struct policy *p, names_bad_fn on_bad, void *arg)
 	if (pid < 0)
 		return err_raise(-errno, "fork for the name service");
 	if (pid == 0)
-		answer_all(&p->admins, wr);
+		answer_all(names, wr);
 	(void)close(take_fd(wr));
-	r = take_all(p, rd, on_bad, arg);
+	r = take_all(names, ret, rd, on_bad, arg);
 	(void)kill(pid, SIGKILL);
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;

@@ -48,6 +48,7 @@ m_metrics_metrics(struct call *c, void *args)
 {
 	const struct metrics *m = engine_metrics(c->engine);
 	struct engine_stats s = {0};
+	uint64_t waiting, dropped;
 	int64_t oldest = 0;
 	char at[CLOCK_TEXT];
 	struct jw j;
@@ -70,6 +71,9 @@ m_metrics_metrics(struct call *c, void *args)
 		jw_null(&j, "oldest_queued_usec");
 	put_hist(&j, "commit", &metrics_bounds_commit, &m->commit);
 	jw_int(&j, "commits_failed", (int64_t)m->commits_failed);
+	engine_outbox(c->engine, &waiting, &dropped);
+	jw_int(&j, "spans_waiting", (int64_t)waiting);
+	jw_int(&j, "spans_dropped", (int64_t)dropped);
 	varlink_reply_close(&j, false);
 	return 0;
 }

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "api/conn.h"
+#include "api/jobjson.h"
 #include "api/methods.h"
 #include "api/server.h"
 #include "base/clock.h"
@@ -74,6 +75,7 @@ m_query_stats(struct call *c, void *args)
 	jw_int(&j, "connections", (int64_t)c->api->n_conns);
 	jw_bool(&j, "spawner_up", s.spawner_up);
 	jw_bool(&j, "cgroup", s.cgroup);
+	jobjson_limits(&j, "limits_unenforced", s.unenforced);
 	jw_bool(&j, "storage_ok", s.storage_ok);
 	jw_bool(&j, "draining", s.draining);
 	jw_int(&j, "broken_rows", (int64_t)s.broken_rows);

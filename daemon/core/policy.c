@@ -32,6 +32,11 @@ static const struct policy_default defaults[] = {
 #define SIZE_SIGNAL sizeof(int64_t)
 #define SIZE_COMMAND sizeof(char *)
 #define SIZE_ONINTERRUPT sizeof(int64_t)
+#define SIZE_PERCENT sizeof(int64_t)
+#define SIZE_MODE sizeof(int64_t)
+#define SIZE_LIMIT sizeof(int64_t)
+#define SIZE_LIMITSIZE sizeof(int64_t)
+#define SIZE_LIMITTIME sizeof(int64_t)
 #define SIZE_NAMES sizeof(struct policy_names)
 #define SIZE_ENVMODE sizeof(struct policy_env_mode)
 #define CONF(section, key, type, field, def, min, max, reach, doc)                                 \
@@ -79,8 +84,8 @@ policy_free(struct policy *p)
 		next = c->next;
 		free(c);
 	}
-	free(p->admin_uids);
-	free(p->admin_gids);
+	policy_ids_done(&p->admin_ids);
+	policy_ids_done(&p->exporter_ids);
 	free(p);
 	return NULL;
 }
@@ -111,17 +116,39 @@ id_in(uint32_t id, const uint32_t *ids, size_t n)
 	return false;
 }
 
+void
+policy_ids_done(struct policy_ids *ids)
+{
+	free(ids->uids);
+	free(ids->gids);
+	*ids = (struct policy_ids){0};
+}
+
+static bool
+is_of(const struct policy_ids *ids, uint32_t uid, uint32_t gid, const uint32_t *groups,
+      size_t n_groups)
+{
+	if (id_in(uid, ids->uids, ids->n_uids) || id_in(gid, ids->gids, ids->n_gids))
+		return true;
+	for (size_t i = 0; i < n_groups; i++)
+		if (id_in(groups[i], ids->gids, ids->n_gids))
+			return true;
+	return false;
+}
+
 bool
 policy_is_admin(const struct policy *p, uint32_t uid, uint32_t gid, const uint32_t *groups,
 		size_t n_groups)
 {
-	if (uid == 0 || id_in(uid, p->admin_uids, p->n_admin_uids) ||
-	    id_in(gid, p->admin_gids, p->n_admin_gids))
-		return true;
-	for (size_t i = 0; i < n_groups; i++)
-		if (id_in(groups[i], p->admin_gids, p->n_admin_gids))
-			return true;
-	return false;
+	return uid == 0 || is_of(&p->admin_ids, uid, gid, groups, n_groups);
+}
+
+bool
+policy_is_exporter(const struct policy *p, uint32_t uid, uint32_t gid, const uint32_t *groups,
+		   size_t n_groups)
+{
+	return policy_is_admin(p, uid, gid, groups, n_groups) ||
+	       is_of(&p->exporter_ids, uid, gid, groups, n_groups);
 }
 
 static bool

@@ -13,12 +13,30 @@ struct policy_names { /* a comma list */
 	char **v;     /* owned strings, owned array */
 	size_t n;
 };
+struct policy_ids {            /* what such a list stands for */
+	uint32_t *uids, *gids; /* owned */
+	size_t n_uids, n_gids;
+};
 enum env_mode { ENV_MODE_ALL, ENV_MODE_NONE, ENV_MODE_LIST };
 enum on_interrupt { ON_INTERRUPT_UNSET, ON_INTERRUPT_HOLD, ON_INTERRUPT_RETRY };
 struct policy_env_mode {
 	enum env_mode mode;
 	struct policy_names names; /* for LIST */
 };
+
+enum policy_rlimit { /* in the order of record's enum spec_rlimit */
+		     POLICY_NOFILE,
+		     POLICY_NPROC,
+		     POLICY_CORE,
+		     POLICY_FSIZE,
+		     POLICY_AS,
+		     POLICY_STACK,
+		     POLICY_MEMLOCK,
+		     POLICY_CPU,
+		     POLICY_DATA,
+		     POLICY_RLIMITS
+};
+#define POLICY_INFINITY INT64_MAX
 
 /* In the struct every number is int64_t; 0 = unset where unset is allowed. priority and nice have
  * has_ flags. */
@@ -28,6 +46,10 @@ struct policy_class {
 	int64_t timeout_us, max_timeout_us, grace_us, stop_signal, running, priority, nice,
 		on_interrupt, max_attempts;
 	bool has_priority, has_nice;
+	/* Limits, 0: none; cpu_max in percent of one CPU. Of umask and rlimit[] policy_limit tells
+	 * the value. */
+	int64_t memory_max, cpu_max, pids_max, io_weight, umask;
+	int64_t rlimit[POLICY_RLIMITS];
 };
 
 struct policy {
@@ -42,11 +64,21 @@ struct policy {
 	struct policy_env_mode env_mode;
 	struct policy_names env_deny;
 	int64_t env_keep_us;
-	/* resolved from admins when loaded */
-	uint32_t *admin_uids, *admin_gids; /* owned */
-	size_t n_admin_uids, n_admin_gids;
+	int64_t outbox;
+	struct policy_names exporters;
+	/* resolved from admins and exporters when loaded */
+	struct policy_ids admin_ids, exporter_ids;
 	struct policy_class *classes; /* owned list, in file order */
 };
+
+/* What a field holds where 0 is a value like any other: true and the value, POLICY_INFINITY among
+ * them, or false: not given. */
+static inline bool
+policy_limit(int64_t field, int64_t *ret)
+{
+	*ret = field == POLICY_INFINITY ? field : field - 1;
+	return field != 0;
+}
 
 struct policy *policy_new(void); /* all defaults; NULL on ENOMEM */
 struct policy *policy_free(struct policy *p);
@@ -62,6 +94,10 @@ const struct policy_class *policy_class_find(const struct policy *p, const char 
 bool policy_class_known(const struct policy *p, const char *name);
 bool policy_is_admin(const struct policy *p, uint32_t uid, uint32_t gid, const uint32_t *groups,
 		     size_t n_groups);
+/* The same for who may take spans out of the outbox; an administrator may. */
+bool policy_is_exporter(const struct policy *p, uint32_t uid, uint32_t gid, const uint32_t *groups,
+			size_t n_groups);
+void policy_ids_done(struct policy_ids *ids); /* frees what it owns and zeroes it */
 /* Is the variable NAME (N bytes) taken from a submission? */
 bool policy_env_taken(const struct policy *p, const char *name, size_t n);
 

@@ -77,6 +77,32 @@ lifecycle_create(struct engine *g, struct job *j, const struct strv *env, int64_
 	return r < 0 ? err_pass(r) : err_fold(r);
 }
 
+void
+lifecycle_asker(struct job *j, const struct requester *who)
+{
+	if (j->stop.asked_us == 0)
+		j->stop.pid = who->pid > 0 ? (uint32_t)who->pid : 0;
+}
+
+/* Who asked is kept once: the first one stopped it. */
+static void
+note_stop(struct engine *g, struct job *j, enum job_state to, const struct why *why)
+{
+	bool stops = to == JOB_STOPPING || to == JOB_CANCELED || to == JOB_DEADLINE_EXCEEDED ||
+		     to == JOB_CLOSED;
+
+	if (!stops || why->code == CAUSE_NONE)
+		return;
+	if (j->stop.asked_us == 0)
+		j->stop.asked_us = wall_to_usec(wall_now());
+	if (!j->stop.has_uid && why->by_uid >= 0) {
+		j->stop.has_uid = true;
+		j->stop.uid = (uint32_t)why->by_uid;
+	}
+	if (why->code == CAUSE_PARENT_DEADLINE && j->stop.parent == 0)
+		j->stop.parent = context_deadline_origin(g, j);
+}
+
 int
 lifecycle_set(struct engine *g, struct job *j, enum job_state to, const struct why *why)
 {
@@ -92,6 +118,7 @@ lifecycle_set(struct engine *g, struct job *j, enum job_state to, const struct w
 		abort();
 	}
 	j->state = to;
+	note_stop(g, j, to, why);
 	if (to != JOB_QUEUED)
 		j->not_before_us = 0;
 	if (why->code != CAUSE_NONE) {
@@ -104,6 +131,8 @@ lifecycle_set(struct engine *g, struct job *j, enum job_state to, const struct w
 		r = store_job_update(g->store, j, from);
 	if (!r)
 		r = history(g, j, (int)from, why);
+	if (!r && job_state_ended(to))
+		r = outbox_add(g, j);
 	if (!r)
 		r = count(g, j, from, to, delayed);
 	return r < 0 ? err_pass(r) : err_fold(r);

@@ -132,6 +132,9 @@ queue_again(struct engine *g, struct job *j, const struct why *why)
 	if (r < 0)
 		return err_raise(r, "retry a job");
 	j->attempt++;
+	r = trace_new_span(j->trace.span_id); /* each attempt is a span of its own */
+	if (r < 0)
+		return err_raise(r, "a span for another attempt");
 	deadline_grant(g->policy, j->class_name, j->timeout_requested_us, &j->timeout_us,
 		       &j->deadline_rule);
 	j->deadline_us = deadline_latest(j);

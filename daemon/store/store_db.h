@@ -60,6 +60,13 @@ enum store_query {
 	Q_DELAYED_NEXT,
 	Q_DELAYED_DUE,
 	Q_COUNTS,
+	/* store_outbox.c */
+	Q_OUTBOX_ADD,
+	Q_OUTBOX_DROP,
+	Q_OUTBOX_COUNT,
+	Q_OUTBOX_DROPPED,
+	Q_OUTBOX_EACH,
+	Q_OUTBOX_FORGET,
 	/* store_old.c */
 	Q_OLD_JOBS,
 	Q_OLD_OUTPUTS,
@@ -86,6 +93,7 @@ extern const char *const store_history_sql[Q_N];
 extern const char *const store_event_sql[Q_N];
 extern const char *const store_context_sql[Q_N];
 extern const char *const store_queue_sql[Q_N];
+extern const char *const store_outbox_sql[Q_N];
 extern const char *const store_old_sql[Q_N];
 extern const char *const store_list_sql[Q_N];
 

@@ -321,8 +321,9 @@ insert_meta(struct store *s)
 
 	if (getrandom(uuid, sizeof(uuid), 0) != sizeof(uuid))
 		return SQLITE_IOERR;
-	rc = sqlite3_prepare_v2(s->db, "INSERT INTO meta(one, uuid, seq, edge) VALUES(1, ?, 0, 0)",
-				-1, &st, NULL);
+	rc = sqlite3_prepare_v2(
+		s->db, "INSERT INTO meta(one, uuid, seq, edge, dropped) VALUES(1, ?, 0, 0, 0)", -1,
+		&st, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_bind_blob(st, 1, uuid, sizeof(uuid), SQLITE_STATIC);
 	if (rc == SQLITE_OK)

@@ -119,9 +119,9 @@ meta_put(struct rebuild *b)
 		memcpy(uuid, b->o->uuid, sizeof(uuid));
 	else if (getrandom(uuid, sizeof(uuid), 0) != sizeof(uuid))
 		return err_raise(-EIO, "no random numbers");
-	rc = sqlite3_prepare_v2(b->to->db,
-				"INSERT INTO meta(one, uuid, seq, edge) VALUES(1, ?, 0, 0)", -1,
-				&st, NULL);
+	rc = sqlite3_prepare_v2(
+		b->to->db, "INSERT INTO meta(one, uuid, seq, edge, dropped) VALUES(1, ?, 0, 0, 0)",
+		-1, &st, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_bind_blob(st, 1, uuid, sizeof(uuid), SQLITE_TRANSIENT);
 	if (rc == SQLITE_OK)

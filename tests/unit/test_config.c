@@ -186,10 +186,10 @@ TEST(every_key)
 	is_int(policy->keep_jobs_us, 172800 * 1000000LL);
 	is_int(policy->keep_output_us, 5400 * 1000000LL);
 	is_int(policy->admins.n, 2);
-	is_int(policy->n_admin_uids, 1);
-	is_int(policy->admin_uids[0], 0);
-	is_int(policy->n_admin_gids, 1);
-	is_int(policy->admin_gids[0], 0);
+	is_int(policy->admin_ids.n_uids, 1);
+	is_int(policy->admin_ids.uids[0], 0);
+	is_int(policy->admin_ids.n_gids, 1);
+	is_int(policy->admin_ids.gids[0], 0);
 	is_int(policy->env_mode.mode, ENV_MODE_LIST);
 	ok(policy_env_taken(policy, "LANG", 4));
 	is_int(policy->env_deny.n, 2);

@@ -33,7 +33,7 @@ TEST(defaults)
 	is_int(p->env_mode.mode, ENV_MODE_ALL);
 	is_int(p->env_deny.n, 0);
 	is_int(p->env_keep_us, INT64_C(3600000000));
-	ok(!p->classes && !p->admin_uids && !p->admin_gids);
+	ok(!p->classes && !p->admin_ids.uids && !p->admin_ids.gids);
 }
 
 /* What is printed reads back to the same. */
@@ -218,13 +218,13 @@ TEST(admins)
 	need(p);
 	ok(policy_is_admin(p, 0, 0, NULL, 0));
 	ok(!policy_is_admin(p, 1000, 1000, groups, 2));
-	p->admin_uids = malloc(sizeof(uint32_t));
-	p->admin_gids = malloc(sizeof(uint32_t));
-	need(p->admin_uids && p->admin_gids);
-	p->admin_uids[0] = 1001;
-	p->n_admin_uids = 1;
-	p->admin_gids[0] = 27;
-	p->n_admin_gids = 1;
+	p->admin_ids.uids = malloc(sizeof(uint32_t));
+	p->admin_ids.gids = malloc(sizeof(uint32_t));
+	need(p->admin_ids.uids && p->admin_ids.gids);
+	p->admin_ids.uids[0] = 1001;
+	p->admin_ids.n_uids = 1;
+	p->admin_ids.gids[0] = 27;
+	p->admin_ids.n_gids = 1;
 	ok(policy_is_admin(p, 1001, 5, NULL, 0));
 	ok(!policy_is_admin(p, 1000, 1000, NULL, 0));
 	ok(policy_is_admin(p, 1000, 27, NULL, 0));
