@@ -141,6 +141,25 @@ check_linger(struct doctor *d, const json_t *stats)
 }
 
 static int
+check_limits(struct doctor *d, const json_t *stats)
+{
+	const json_t *limits = json_object_get(stats, "limits_unenforced");
+	_cleanup_(buf_done) struct buf b = {0};
+
+	if (json_array_size(limits) == 0)
+		return 0;
+	(void)buf_puts(&b, "limits: not enforced, though classes ask for them: ");
+	for (size_t i = 0; i < json_array_size(limits); i++) {
+		const char *key = json_string_value(json_array_get(limits, i));
+
+		(void)buf_printf(&b, "%s%s", i ? ", " : "", key ? key : "?");
+	}
+	(void)buf_puts(&b, " (the log of ctx-spawner says why)");
+	(void)buf_putc(&b, '\0');
+	return b.failed ? conn_no_memory(d->cli) : problem(d, buf_head(&b));
+}
+
+static int
 check_surroundings(struct doctor *d, const json_t *stats)
 {
 	const char *mode = json_string_value(json_object_get(stats, "mode"));
@@ -152,6 +171,8 @@ check_surroundings(struct doctor *d, const json_t *stats)
 		r = check_rows(d, stats);
 	if (r == 0)
 		r = check_clock(d, stats);
+	if (r == 0)
+		r = check_limits(d, stats);
 	if (r == 0 && json_is_true(json_object_get(stats, "draining")))
 		r = problem(d, "shutdown: nothing is accepted or started until ctxd is started "
 			       "anew");

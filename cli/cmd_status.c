@@ -65,6 +65,65 @@ integer(const json_t *o, const char *key)
 	return json_integer_value(json_object_get(o, key));
 }
 
+/* Words of an array of strings, separated by commas, for as long as B lives. */
+static const char *
+words(const json_t *list, struct buf *b)
+{
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const char *word = json_string_value(json_array_get(list, i));
+
+		(void)buf_printf(b, "%s%s", i ? ", " : "", word ? word : "?");
+	}
+	(void)buf_putc(b, '\0');
+	return b->failed ? "?" : buf_head(b);
+}
+
+static void
+print_unenforced(const json_t *limits)
+{
+	_cleanup_(buf_done) struct buf b = {0};
+
+	if (json_array_size(limits) > 0)
+		field("NOT enforced:", "%s of its class", words(limits, &b));
+}
+
+/* A signal of the stop: when, and how many it found. */
+static void
+print_stop_step(const char *label, const json_t *stop, const char *at_key, const char *n_key)
+{
+	const char *at = string(stop, at_key);
+	const json_t *n = json_object_get(stop, n_key);
+
+	if (at && json_is_integer(n))
+		field(label, "%s, with %" PRId64 " alive", at, integer(stop, n_key));
+	else if (at)
+		field(label, "%s", at);
+}
+
+static void
+print_stop(const struct view *v)
+{
+	const json_t *stop = json_object_get(v->json, "stop");
+	const char *asked = string(stop, "asked_at");
+	char uid[48] = "", pid[48] = "", parent[64] = "";
+
+	if (!json_is_object(stop))
+		return;
+	if (json_is_integer(json_object_get(stop, "by_uid")))
+		(void)snprintf(uid, sizeof(uid), " by uid %" PRId64, integer(stop, "by_uid"));
+	if (json_is_integer(json_object_get(stop, "by_pid")))
+		(void)snprintf(pid, sizeof(pid), " (process %" PRId64 ")", integer(stop, "by_pid"));
+	if (json_is_integer(json_object_get(stop, "by_parent")))
+		(void)snprintf(parent, sizeof(parent), ", following %" PRId64,
+			       integer(stop, "by_parent"));
+	if (asked)
+		field("stop asked:", "%s%s%s%s", asked, uid, pid, parent);
+	print_stop_step("stop signal:", stop, "term_at", "term_processes");
+	print_stop_step("KILL:", stop, "kill_at", "kill_processes");
+	print_stop_step("main ended:", stop, "main_ended_at", "");
+	print_stop_step("tree empty:", stop, "empty_at", "");
+}
+
 /* ---- the daemon */
 
 static void
@@ -108,6 +167,7 @@ print_stats(const json_t *s, const char *path)
 	field("cgroups:", "%s",
 	      json_is_true(json_object_get(s, "cgroup")) ? "yes"
 							 : "no, each monitor stops its own tree");
+	print_unenforced(json_object_get(s, "limits_unenforced"));
 	field("storage:", "%s",
 	      json_is_true(json_object_get(s, "storage_ok")) ? "ok"
 							     : "NOT OK, new jobs are refused");
@@ -228,6 +288,8 @@ print_end(const struct view *v)
 		field("survivors:", "possible: processes of it may still be there");
 	if (v->half_processed)
 		field("half-processed:", "yes; `ctxctl doctor` says what to do");
+	print_stop(v);
+	print_unenforced(json_object_get(v->json, "limits_unenforced"));
 }
 
 static void
@@ -256,6 +318,13 @@ print_resources(const struct view *v)
 		      out_span(integer(usage, "user_usec"), a),
 		      out_span(integer(usage, "system_usec"), b),
 		      out_bytes(integer(usage, "max_rss_bytes"), c));
+	if (json_is_integer(json_object_get(usage, "memory_peak_bytes")))
+		field("memory peak:", "%s, of all its processes together",
+		      out_bytes(integer(usage, "memory_peak_bytes"), a));
+	if (json_is_integer(json_object_get(usage, "io_read_bytes")))
+		field("disks:", "%s read, %s written",
+		      out_bytes(integer(usage, "io_read_bytes"), a),
+		      out_bytes(integer(usage, "io_write_bytes"), b));
 }
 
 /* What it was derived with, and what it carries. */

@@ -80,6 +80,20 @@ class_flag(const struct config_key *k, struct policy_class *c)
 	case CONFIG_CLASS_KEY_running:
 	case CONFIG_CLASS_KEY_on_interrupt:
 	case CONFIG_CLASS_KEY_max_attempts:
+	case CONFIG_CLASS_KEY_umask:
+	case CONFIG_CLASS_KEY_memory_max:
+	case CONFIG_CLASS_KEY_cpu_max:
+	case CONFIG_CLASS_KEY_pids_max:
+	case CONFIG_CLASS_KEY_io_weight:
+	case CONFIG_CLASS_KEY_limit_nofile:
+	case CONFIG_CLASS_KEY_limit_nproc:
+	case CONFIG_CLASS_KEY_limit_core:
+	case CONFIG_CLASS_KEY_limit_fsize:
+	case CONFIG_CLASS_KEY_limit_as:
+	case CONFIG_CLASS_KEY_limit_stack:
+	case CONFIG_CLASS_KEY_limit_memlock:
+	case CONFIG_CLASS_KEY_limit_cpu:
+	case CONFIG_CLASS_KEY_limit_data:
 		return NULL;
 	case CONFIG_CLASS_KEY_N:
 		break;
@@ -127,6 +141,14 @@ config_key_empty_allowed(const struct config_key *k)
 	return k->def && !*k->def;
 }
 
+/* V as the value of a field in which 0 is "not given". */
+static char *
+limit_text(const struct config_key *k, int64_t v)
+{
+	v++;
+	return policy_value_format(k->type, &v);
+}
+
 void
 config_key_range(const struct config_key *k, struct buf *b, const char *before, const char *after)
 {
@@ -139,8 +161,16 @@ config_key_range(const struct config_key *k, struct buf *b, const char *before, 
 		break;
 	case POLICY_SIZE:
 	case POLICY_DUR:
+	case POLICY_PERCENT:
 		min = policy_value_format(k->type, &k->min);
 		max = policy_value_format(k->type, &k->max);
+		break;
+	case POLICY_MODE:
+	case POLICY_LIMIT:
+	case POLICY_LIMITSIZE:
+	case POLICY_LIMITTIME:
+		min = limit_text(k, k->min);
+		max = limit_text(k, k->max);
 		break;
 	case POLICY_SIGNAL:
 	case POLICY_NAMES:
@@ -171,6 +201,21 @@ config_key_allowed(const struct config_key *k, struct buf *b)
 		return;
 	case POLICY_SIGNAL:
 		buf_puts(b, "a signal such as TERM, INT or USR1");
+		return;
+	case POLICY_PERCENT:
+		config_key_range(k, b, "a percentage of one CPU from ", ", such as 150%");
+		return;
+	case POLICY_MODE:
+		config_key_range(k, b, "an octal number from ", "");
+		return;
+	case POLICY_LIMIT:
+		config_key_range(k, b, "a whole number from ", ", or infinity");
+		return;
+	case POLICY_LIMITSIZE:
+		config_key_range(k, b, "a size from ", ", or infinity");
+		return;
+	case POLICY_LIMITTIME:
+		config_key_range(k, b, "a span of whole seconds from ", ", or infinity");
 		return;
 	case POLICY_COMMAND:
 		buf_puts(b, "a command for /bin/sh, or empty for none");

@@ -69,7 +69,7 @@ static void
 send_term(struct monitor *m)
 {
 	m->result.term_processes = count32(tree_signal(NULL, m->stop_signal));
-	m->result.flags |= RESULT_TERM_SENT | RESULT_HAS_COUNTS;
+	m->result.flags |= RESULT_TERM_SENT;
 	m->result.term_us = now_us();
 	CRASH_POINT("monitor.term.sent");
 	alarm_grace(m, mono_add(mono_now(), (struct dur){m->grace_ns}).ns);
@@ -106,7 +106,7 @@ act_kill(struct monitor *m, const struct detail *d)
 	m->result.kill_processes = count32(tree_count(NULL));
 	kill_all(m);
 	CRASH_POINT("monitor.kill.sent");
-	m->result.flags |= RESULT_KILL_SENT | RESULT_HAS_COUNTS;
+	m->result.flags |= RESULT_KILL_SENT;
 	m->result.kill_us = now_us();
 	alarm_grace(m, 0);
 	tick_after(m, TICK_MIN);

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct spec;
@@ -18,9 +19,10 @@ struct launch {
 	int notify_fd;
 	int link_fd; /* first connection to ctxd */
 	int in_fd, out_fd, err_fd;
-	int cgroup_fd; /* directory; -1: none */
-	uid_t owner;   /* may talk to us, besides root and ourselves */
-	bool system;   /* jobs run as other uids */
+	int cgroup_fd;       /* directory; -1: none */
+	uint32_t unenforced; /* SPEC_LIMIT_* bits: asked of it, and not to be had */
+	uid_t owner;         /* may talk to us, besides root and ourselves */
+	bool system;         /* jobs run as other uids */
 	bool reset_oom;
 };
 

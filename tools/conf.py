@@ -23,7 +23,7 @@ def read(path):
 
 def rows(path, macro, columns):
     """The records of a .def: lists of strings."""
-    word = r"\s*([\w-]+)\s*"
+    word = r"\s*([\w\[\]-]+)\s*"
     text = r'\s*"((?:[^"\\]|\\.)*)"\s*'
     pattern = macro + r"\(" + ",".join(text if c == '"' else word for c in columns) + r"\)"
     source = re.sub(r"/\*.*?\*/", "", read(path), flags=re.S)
@@ -45,18 +45,26 @@ def shortest(value, units):
 
 
 def value_range(kind, least, most):
+    if kind == "MODE":
+        return f" From {int(least):03o} to {int(most):03o}."
     units = {
+        "PERCENT": [("%", 1)],
+        "LIMIT": [],
         "INT": [],
         "SIZE": [("T", 1 << 40), ("G", 1 << 30), ("M", 1 << 20), ("K", 1 << 10)],
         "DUR": [("d", 86400 * 10**6), ("h", 3600 * 10**6), ("m", 60 * 10**6), ("s", 10**6), ("ms", 1000), ("us", 1)],
     }
+    units["LIMITSIZE"] = units["SIZE"]
+    units["LIMITTIME"] = [(name, size // 10**6) for name, size in units["DUR"] if size >= 10**6]
     if kind not in units:
         return ""
     return f" From {shortest(number(least), units[kind])} to {shortest(number(most), units[kind])}."
 
 
-ARGUMENT = {"INT": "NUMBER", "SIZE": "SIZE", "DUR": "SPAN", "SIGNAL": "SIGNAL", "NAMES": "NAME,...", "COMMAND": "COMMAND"}
-LITERAL = {"ENVMODE": "Cm all | none | Ar NAME,...", "ONINTERRUPT": "Cm hold | retry"}
+ARGUMENT = {"PERCENT": "PERCENTAGE", "MODE": "MODE", "INT": "NUMBER", "SIZE": "SIZE", "DUR": "SPAN", "SIGNAL": "SIGNAL", "NAMES": "NAME,...", "COMMAND": "COMMAND"}
+LITERAL = {
+    "LIMIT": "Ar NUMBER | Cm infinity", "LIMITSIZE": "Ar SIZE | Cm infinity", "LIMITTIME": "Ar SPAN | Cm infinity",
+    "ENVMODE": "Cm all | none | Ar NAME,...", "ONINTERRUPT": "Cm hold | retry"}
 REACH = {"RELOAD": "", "NEW": " A reload acts on jobs that start later.", "RESTART": " A reload does not change it."}
 
 

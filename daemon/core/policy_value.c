@@ -114,6 +114,92 @@ env_mode_parse(const char *text, struct policy_env_mode *ret, const char **reaso
 	return 0;
 }
 
+/* "150%"; no sign, no blank, no fraction. */
+static int
+percent_parse(const char *text, int64_t *ret, const char **reason)
+{
+	size_t n = strspn(text, "0123456789");
+	char digits[16];
+
+	*reason = "is not a whole percentage of one CPU such as 150%";
+	if (n == 0 || strcmp(text + n, "%") != 0)
+		return -EINVAL;
+	if (n >= sizeof(digits))
+		return -ERANGE;
+	memcpy(digits, text, n);
+	digits[n] = '\0';
+	return text_i64(digits, ret);
+}
+
+static int
+mode_parse(const char *text, int64_t *ret, const char **reason)
+{
+	size_t n = strspn(text, "01234567");
+
+	*reason = "is not an octal number such as 027";
+	if (n == 0 || n > 8 || text[n] != '\0')
+		return -EINVAL;
+	*ret = strtol(text, NULL, 8);
+	return 0;
+}
+
+/* Whole seconds: less would be a limit that the kernel does not have. */
+static int
+seconds_parse(const char *text, int64_t *ret, const char **reason)
+{
+	struct dur d;
+	int r = dur_parse(text, &d, reason);
+
+	*reason = "is neither a span of whole seconds such as 90s or 10m, nor infinity";
+	if (r == 0 && d.ns % NSEC_PER_SEC != 0)
+		r = -EINVAL;
+	if (r == 0)
+		*ret = d.ns / NSEC_PER_SEC;
+	return r;
+}
+
+static int
+limit_number_parse(enum policy_type t, const char *text, int64_t *ret, const char **reason)
+{
+	uint64_t u;
+	int r;
+
+	if (t == POLICY_MODE)
+		return mode_parse(text, ret, reason);
+	if (t == POLICY_LIMITTIME)
+		return seconds_parse(text, ret, reason);
+	r = t == POLICY_LIMITSIZE ? text_size(text, &u) : text_u64(text, &u);
+	*reason = t == POLICY_LIMITSIZE ? "is neither a size such as 512K, 64M or 1G, nor infinity"
+					: "is neither a whole number nor infinity";
+	if (r == 0 && u >= INT64_MAX)
+		r = -ERANGE;
+	if (r == 0)
+		*ret = (int64_t)u;
+	return r;
+}
+
+/* Into what policy_limit understands. */
+static int
+limit_parse(enum policy_type t, const char *text, int64_t min, int64_t max, int64_t *ret,
+	    const char **reason)
+{
+	int64_t v = 0;
+	int r;
+
+	if (t != POLICY_MODE && strcmp(text, "infinity") == 0) {
+		*ret = POLICY_INFINITY;
+		return 0;
+	}
+	r = limit_number_parse(t, text, &v, reason);
+	if (r == 0 && (v < min || v > max))
+		r = -ERANGE;
+	if (r == -ERANGE)
+		*reason = "is out of range";
+	if (r == 0)
+		*ret = v + 1;
+	return r;
+}
+
 static int
 number_parse(enum policy_type t, const char *text, int64_t *ret, const char **reason)
 {
@@ -153,6 +239,12 @@ number_parse(enum policy_type t, const char *text, int64_t *ret, const char **re
 			return -EINVAL;
 		*ret = *text == 'h' ? ON_INTERRUPT_HOLD : ON_INTERRUPT_RETRY;
 		return 0;
+	case POLICY_PERCENT:
+		return percent_parse(text, ret, reason);
+	case POLICY_MODE:
+	case POLICY_LIMIT:
+	case POLICY_LIMITSIZE:
+	case POLICY_LIMITTIME:
 	case POLICY_NAMES:
 	case POLICY_ENVMODE:
 	case POLICY_COMMAND:
@@ -194,6 +286,14 @@ policy_value_parse(enum policy_type t, const char *text, int64_t min, int64_t ma
 		policy_value_done(t, field);
 		*(struct policy_env_mode *)field = mode;
 		return 0;
+	case POLICY_MODE:
+	case POLICY_LIMIT:
+	case POLICY_LIMITSIZE:
+	case POLICY_LIMITTIME:
+		r = limit_parse(t, text, min, max, &v, reason);
+		if (r < 0)
+			return r;
+		break;
 	case POLICY_INT:
 		if (!*text)
 			break;
@@ -202,6 +302,7 @@ policy_value_parse(enum policy_type t, const char *text, int64_t min, int64_t ma
 	case POLICY_DUR:
 	case POLICY_SIGNAL:
 	case POLICY_ONINTERRUPT:
+	case POLICY_PERCENT:
 		r = number_parse(t, text, &v, reason);
 		if (r == 0 && (v < min || v > max))
 			r = -ERANGE;
@@ -243,6 +344,25 @@ env_mode_format(const struct policy_env_mode *m)
 	assert_not_reached("environment mode");
 }
 
+static char *
+limit_format(enum policy_type t, int64_t field)
+{
+	char text[CLOCK_TEXT];
+	int64_t v;
+
+	if (!policy_limit(field, &v))
+		return strdup("");
+	if (v == POLICY_INFINITY)
+		return strdup("infinity");
+	if (t == POLICY_MODE)
+		return text_format("%03llo", (long long)v);
+	if (t == POLICY_LIMITSIZE)
+		return strdup(text_size_format((uint64_t)v, text, sizeof(text)));
+	if (t == POLICY_LIMITTIME)
+		return strdup(v ? dur_format(dur_usec(v * 1000000), text, sizeof(text)) : "0s");
+	return text_format("%lld", (long long)v);
+}
+
 char *
 policy_value_format(enum policy_type t, const void *field)
 {
@@ -250,6 +370,13 @@ policy_value_format(enum policy_type t, const void *field)
 	char text[CLOCK_TEXT];
 
 	switch (t) {
+	case POLICY_PERCENT:
+		return *v == 0 ? strdup("") : text_format("%lld%%", (long long)*v);
+	case POLICY_MODE:
+	case POLICY_LIMIT:
+	case POLICY_LIMITSIZE:
+	case POLICY_LIMITTIME:
+		return limit_format(t, *v);
 	case POLICY_INT:
 		return *v == 0 ? strdup("") : text_format("%lld", (long long)*v);
 	case POLICY_SIZE:
@@ -281,6 +408,11 @@ policy_value_done(enum policy_type t, void *field)
 	case POLICY_DUR:
 	case POLICY_SIGNAL:
 	case POLICY_ONINTERRUPT:
+	case POLICY_PERCENT:
+	case POLICY_MODE:
+	case POLICY_LIMIT:
+	case POLICY_LIMITSIZE:
+	case POLICY_LIMITTIME:
 		*(int64_t *)field = 0;
 		return;
 	case POLICY_COMMAND:

@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 /* The field is an int64_t (INT, SIZE in bytes, DUR in microseconds, SIGNAL,
- * ONINTERRUPT), a char * (COMMAND), a struct policy_names
- * (NAMES) or a struct policy_env_mode (ENVMODE). */
+ * ONINTERRUPT, PERCENT, and those of which policy_limit tells the value: MODE, LIMIT, LIMITSIZE in
+ * bytes, LIMITTIME in seconds), a char * (COMMAND), a struct policy_names (NAMES) or a struct policy_env_mode (ENVMODE). */
 enum policy_type {
 	POLICY_INT, /* an empty text is 0, "no limit" */
 	POLICY_SIZE,
@@ -18,6 +18,11 @@ enum policy_type {
 	POLICY_ENVMODE,
 	POLICY_COMMAND,     /* an empty text is none */
 	POLICY_ONINTERRUPT, /* enum on_interrupt */
+	POLICY_PERCENT,
+	POLICY_MODE,      /* octal */
+	POLICY_LIMIT,     /* a number, or `infinity` */
+	POLICY_LIMITSIZE, /* a size, or `infinity` */
+	POLICY_LIMITTIME, /* a span of whole seconds, or `infinity` */
 };
 
 /* Parse TEXT into FIELD, which holds zeroes or an older value (that is freed). MIN and MAX, in the

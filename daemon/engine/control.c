@@ -111,6 +111,7 @@ engine_cancel(struct engine *g, const struct requester *who, uint64_t id, const 
 	if (e != 0)
 		return e;
 	assert(j);
+	lifecycle_asker(j, who);
 	return control_cancel(g, j, &why, now, ret);
 }
 

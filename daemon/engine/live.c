@@ -447,7 +447,7 @@ take_stop(struct job *j, const struct result *res)
 	if (j->stop.asked_us == 0 && res->stop_cause != STOP_CAUSE_NONE) /* by its monitor */
 		j->stop.asked_us = j->stop.term_us ? j->stop.term_us : j->stop.kill_us;
 	j->stop.main_ended_us = res->main_ended_us;
-	j->stop.has_counts = res->flags & RESULT_HAS_COUNTS;
+	j->stop.has_counts = res->version >= 2;
 	j->stop.term_processes = j->stop.has_counts ? res->term_processes : 0;
 	j->stop.kill_processes = j->stop.has_counts ? res->kill_processes : 0;
 }

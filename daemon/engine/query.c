@@ -118,6 +118,7 @@ engine_stats(struct engine *g, struct engine_stats *ret)
 		.clock_step_us = clock_step(g),
 		.spawner_up = exec_is_up(g->exec),
 		.cgroup = exec_is_up(g->exec) && exec_flags(g->exec) & WELCOME_CGROUP,
+		.unenforced = limits_missing(g),
 		.storage_ok = txn_ok(g->txn),
 		.draining = g->draining,
 		.broken_rows = store_n_broken(g->store),

@@ -257,6 +257,7 @@ on_up(void *arg, uint32_t flags, uint64_t seen)
 
 	log_info("spawner ready%s; %zu jobs to look after",
 		 flags & WELCOME_CGROUP ? ", with cgroups" : "", g->live.n);
+	limits_warn(g);
 	for (struct map_node *n = map_next(&g->live, NULL); n; n = map_next(&g->live, n)) {
 		struct live *l = container_of(n, struct live, node);
 
@@ -331,6 +332,7 @@ on_hello(void *arg, const struct frame_hello *h)
 	else if (h->phase == PHASE_RUNNING && h->deadline_ns != l->deadline_boot_ns && !itself)
 		(void)exec_extend(g->exec, l->id, l->attempt, l->deadline_boot_ns);
 	live_stopping(l, &s);
+	(void)limits_heard(l, h->unenforced);
 }
 
 static void

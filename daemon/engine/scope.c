@@ -256,6 +256,7 @@ engine_close(struct engine *g, const struct requester *who, uint64_t id, const c
 	if (j->kind != JOB_KIND_SCOPE)
 		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "id",
 				   "is a job and no scope: it can be canceled");
+	lifecycle_asker(j, who);
 	if (j->state == JOB_OPEN)
 		return scope_end(g, take_ptr(j), JOB_CLOSED, &why, now, reached, ret);
 	/* Over already: what is attached is on its way, and may be hurried. */

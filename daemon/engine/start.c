@@ -193,7 +193,6 @@ make_environment(struct engine *g, const struct job *j, const struct strv *env, 
 static void
 fill_spec(struct engine *g, const struct job *j, struct spec *s)
 {
-	const struct policy_class *c = policy_class_find(g->policy, j->class_name);
 	int64_t limit = deadline_limit(g->policy, j, wall_now(), mono_now());
 
 	*s = (struct spec){
@@ -205,7 +204,6 @@ fill_spec(struct engine *g, const struct job *j, struct spec *s)
 		.n_groups = (uint32_t)j->n_groups,
 		.umask = j->umask,
 		.stop_signal = j->stop_signal,
-		.nice = c && c->has_nice ? (int32_t)c->nice : 0,
 		.deadline_ns = j->deadline_boot_ns,
 		.grace_ns = j->grace_us * NSEC_PER_USEC,
 		.limit_ns = limit > j->deadline_boot_ns ? limit : j->deadline_boot_ns,
@@ -217,6 +215,7 @@ fill_spec(struct engine *g, const struct job *j, struct spec *s)
 		.cwd = j->cwd,
 		.argv = j->argv,
 	};
+	limits_spec(g, j, s);
 }
 
 /* Standard input, output and error of J; -1 is what exec makes of it. 0 or -errno with *RET_WHAT.

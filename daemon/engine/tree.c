@@ -30,6 +30,7 @@ struct walk {
 	struct why why;
 	enum job_state end;
 	bool now;
+	uint64_t origin;            /* the context where it began */
 	struct engine_ids *reached; /* may be NULL */
 	struct engine_ids todo;     /* contexts whose children are to be visited; owned */
 };
@@ -136,6 +137,8 @@ visit(struct walk *w, uint64_t id)
 
 	if (r != 0)
 		return err_fold(r);
+	if (j->stop.asked_us == 0)
+		j->stop.parent = w->origin;
 	r = visit_job(w, j, &reached);
 	CRASH_POINT("ctxd.tree.child");
 	if (r == 0 && reached && w->reached)
@@ -240,6 +243,7 @@ tree_done(struct engine *g, const struct job *j, int64_t by_uid, bool now,
 	int r = 0;
 
 	w.why = (struct why){cause_below(j, text, sizeof(text)), text, by_uid};
+	w.origin = passed_on(j) && j->stop.parent ? j->stop.parent : j->id;
 	w.end = w.why.code == CAUSE_PARENT_DEADLINE ? JOB_DEADLINE_EXCEEDED : JOB_CANCELED;
 	if (now || reached)
 		r = stopping_below(&w, j->id);

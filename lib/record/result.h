@@ -39,7 +39,6 @@ enum {
 	RESULT_SELF_EXTENDED = 32, /* deadline_ns was moved last by the job itself */
 	RESULT_HAS_MEMORY_PEAK = 64,
 	RESULT_HAS_IO = 128,
-	RESULT_HAS_COUNTS = 256, /* of processes, at TERM and at KILL */
 	RESULT_OOM_AT_LIMIT =
 		512, /* with oom_kills: the job's own limit, not want of memory of all */
 };
@@ -75,9 +74,8 @@ struct result {
 	uint64_t memory_max_bytes;              /* as it was set; 0: none */
 	uint32_t oom_kills;  /* processes that the kernel killed for want of memory */
 	uint32_t unenforced; /* SPEC_LIMIT_* bits: asked for, and not to be had */
-	uint32_t term_processes,
-		kill_processes; /* RESULT_HAS_COUNTS: alive just before the signal */
-	uint64_t reserved2[2];  /* 0 */
+	uint32_t term_processes, kill_processes; /* alive just before the signal */
+	uint64_t reserved2[2];                   /* 0 */
 };
 
 _Static_assert(offsetof(struct result, memory_peak_bytes) == RESULT_SIZE_1, "result of version 1");

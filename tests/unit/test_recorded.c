@@ -152,7 +152,7 @@ is_of_version_2(const void *p, size_t size)
 	is_int(size, sizeof(res));
 	is_int(result_take(&res, p, size, ID, ATTEMPT), 0);
 	is_int(res.flags & ~(uint32_t)RESULT_FLAGS_1,
-	       RESULT_HAS_MEMORY_PEAK | RESULT_HAS_IO | RESULT_HAS_COUNTS | RESULT_OOM_AT_LIMIT);
+	       RESULT_HAS_MEMORY_PEAK | RESULT_HAS_IO | RESULT_OOM_AT_LIMIT);
 	is_int(res.memory_peak_bytes, 2001);
 	is_int(res.io_read_bytes, 2002);
 	is_int(res.io_write_bytes, 2003);
