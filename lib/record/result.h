@@ -39,8 +39,7 @@ enum {
 	RESULT_SELF_EXTENDED = 32, /* deadline_ns was moved last by the job itself */
 	RESULT_HAS_MEMORY_PEAK = 64,
 	RESULT_HAS_IO = 128,
-	RESULT_OOM_AT_LIMIT =
-		512, /* with oom_kills: the job's own limit, not want of memory of all */
+	RESULT_OOM_AT_LIMIT = 256, /* with oom_kills: its own limit, not want of memory of all */
 };
 
 struct result {
