@@ -219,6 +219,11 @@ class Trial:
                 pass
         return found
 
+    def outputs(self):
+        """Ids of which there is a file of output."""
+        top = os.path.join(self.d.state, "output")
+        return {int(n.split(".")[0]) for _, _, files in os.walk(top) for n in files}
+
     def monitor_deadline(self, id, attempt=1):
         """What the monitor says in HELLO; None when it does not answer."""
         s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)

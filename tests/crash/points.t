@@ -371,15 +371,23 @@ class Resolve(Lost):
 
 
 class Prune(Op):
+    """Of a job that failed: its input is kept, too."""
+
     def do(self):
-        self.id = self.t.submit(key=self.key)
+        self.id = self.t.submit(key=self.key, sh="echo said", stdin=b"hello\n")
         self.t.wait_idle()
         self.t.gone = {self.id}
         self.t.call("Prune", ids=[self.id])
         self.t.wait_crash()
 
     def outcome(self):
-        return self.ran(self.one())
+        got = self.ran(self.one())
+        on_record = {j["id"] for j in self.t.rows()}
+        self.t.wait(lambda: self.t.outputs() <= on_record and set(self.t.inputs()) <= on_record,
+                    f"files of no job to go: {self.t.outputs()}, {self.t.inputs()}")
+        if got == "once":
+            assert self.id in self.t.outputs() and self.id in self.t.inputs(), "files of a job are gone"
+        return got
 
 
 class Adopt(Gated):

@@ -166,6 +166,91 @@ def _():
     refused(path, "damaged|truncated|cut")
 
 
+@case("malformed rows: one that runs, one that waits, one whose time has passed, a scope. They are left as they are; the others go on")
+def _():
+    e = Daemon(conf="[class one]\nrunning = 1\n")
+    gates = []
+
+    def gated(*opts):
+        gates.append(os.path.join(e.dir, f"gate{len(gates)}"))
+        os.mkfifo(gates[-1])
+        i = e.submit(*opts, "sh", "-c", f"read x <{gates[-1]}; exit 9")
+        wait_until(lambda: e.job(i)["pid"], "it to run")
+        return i
+
+    def release(gate):
+        with open(gate, "w", encoding="ascii") as f:
+            f.write("go\n")
+
+    def edit(sql, *args):
+        db = sqlite3.connect(e.db, timeout=20)
+        got = db.execute(sql, args).fetchall()
+        db.commit()
+        db.close()
+        return got
+
+    def break_it(i, column="trace_id"):
+        kept[i] = (column, edit(f"SELECT {column} FROM job WHERE id = {i}")[0][0])
+        edit(f"UPDATE job SET {column} = x'000102' WHERE id = {i}")
+        as_broken[i] = edit(f"SELECT * FROM job WHERE id = {i}")[0]
+
+    kept, as_broken = {}, {}
+    runs, other = gated(), gated()
+    first = gated("-c", "one")
+    queued = e.submit("-c", "one", "--priority", "9", "touch", os.path.join(e.dir, "ran"))
+    late = e.submit("-c", "one", "--deadline", "now+1h", "true")
+    late2 = e.submit("-c", "one", "--deadline", "now+1h", "true")
+    after = e.submit("-c", "one", "true")
+    scope = int(e.ctl_ok("scope", "create", "-t", "1h"))
+    e.kill9()
+    break_it(runs)
+    break_it(scope)
+    for i in (late, late2):
+        edit(f"UPDATE job SET deadline = 1000000, deadline_requested = 1000000 WHERE id = {i}")
+    break_it(late, "argv")
+    e.start()
+    like(e.log_text(), rf"job {runs}: its row in the database is malformed .the trace.")
+    ids = [j["id"] for j in e.json("list", "--all")]
+    ok(other in ids and runs not in ids, f"listed: {ids}")
+    r = e.ctl("status", runs)
+    ok(r.code != 0 and "damaged" in r.err, r)
+    r = e.ctl("doctor")
+    is_(r.code, 1)
+    like(r.out, "^database: the rows of [1-9] jobs are malformed")
+    # Another one, while ctxd runs; it would be next.
+    break_it(queued, "gids")
+    release(gates[2])
+    is_(e.wait_end(first)["exit_code"], 9)
+    is_(e.wait_end(after)["state"], "succeeded", "what comes behind it in the queue")
+    is_(e.wait_end(late2)["state"], "deadline_exceeded", "what comes behind it in the list of what is overdue")
+    release(gates[1])
+    is_(e.wait_end(other)["exit_code"], 9, "what ran")
+    is_(e.wait_end(e.submit("true"))["state"], "succeeded", "what is new")
+    is_(e.wait_end(e.submit("-c", "one", "true"))["state"], "succeeded", "no slot is lost")
+    is_(e.json("status")["broken_rows"], 4)
+    ok(not os.path.exists(os.path.join(e.dir, "ran")))
+    ok(e.running())
+    ok(f"{runs}.1" in e.job_dirs(), "what may prove its end stays")
+    is_(e.log_text().count(f"job {runs}: its row"), 1, "said once")
+    for i, row in as_broken.items():
+        is_(edit(f"SELECT * FROM job WHERE id = {i}")[0], row, "the row")
+
+    # Mended by hand: the one that runs is found again, and the others take their turn.
+    e.stop()
+    for i, (column, value) in kept.items():
+        edit(f"UPDATE job SET {column} = ? WHERE id = {i}", value)
+    e.start()
+    wait_until(lambda: e.job(runs)["pid"], "it to be found")
+    release(gates[0])
+    is_(e.wait_end(runs)["exit_code"], 9)
+    is_(e.wait_end(queued)["state"], "succeeded")
+    is_(e.wait_end(late)["state"], "deadline_exceeded")
+    is_(e.job(scope)["state"], "open")
+    e.ctl_ok("scope", "close", "--wait", scope)
+    is_(e.ctl("doctor").code, 0)
+    e.cleanup()
+
+
 @case("a second ctxd is told the pid of the first")
 def _():
     e = Daemon()

@@ -97,6 +97,22 @@ def _():
     rules((2 * HOUR, "class_max"), 5 * HOUR, timeout_usec=5 * HOUR, **{"class": "even"})
 
 
+@case("a warning that would come before the start: it is given at once, and that is said")
+def _():
+    for warn, params, said in ((HOUR, {"timeout_usec": MIN}, True), (MIN, {"timeout_usec": MIN}, True), (MIN, {"timeout_usec": MIN + 1}, False),
+                               (HOUR, {"deadline_at": when(60)}, True), (9 * MIN, {}, False), (11 * MIN, {}, True)):
+        got = d.call("Submit", argv=["sleep", "1000"], warn_usec=warn, **params)
+        is_([n for n in got["notices"] if n.startswith("warn: ")] != [], said, f"{warn} {params}")
+        j = d.wait_end(got["job"]["id"]) if said else None  # nobody handles it
+        if j:
+            is_((j["state"], j["cause"]), ("failed", "killed by signal 10 (USR1)"))
+        else:
+            end(got["job"]["id"])
+    r = d.ctl("submit", "--warn", "1h", "-t", "1m", "sleep", "1000")
+    like(r.err, "warn: 1h before the deadline is before the start: the warning is given as soon as the job starts")
+    d.wait_end(int(r.out))
+
+
 @case("`max` is the maximum, and no surprise")
 def _():
     _, notices = rules((2 * HOUR, "global_max"), INT_MAX, timeout_usec=INT_MAX)

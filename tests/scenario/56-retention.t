@@ -82,6 +82,56 @@ def _():
     ok(d.submit("true") > max(ids), "a new id")
 
 
+@case("files that a crash left behind, between a commit and their removal, go after the next start; others stay")
+def _():
+    there = d.submit("echo", "said")
+    d.wait_end(there)
+    failed = d.submit("--stdin", "/etc/passwd", "sh", "-c", "echo said; exit 3")
+    d.wait_end(failed)
+    gone = d.submit("--stdin", "/etc/passwd", "--split-output", "sh", "-c", "echo said; exit 3")
+    d.wait_end(gone)
+    expired = d.submit("echo", "said")
+    d.wait_end(expired)
+    late = d.submit("sleep", "1000")
+    wait_until(lambda: d.job(late)["pid"], "it to run")
+    d.ctl_ok("prune", gone)
+    d.kill9()
+    db = sqlite3.connect(d.db)
+    db.execute("UPDATE job SET output_gone = 1 WHERE id = ?", (expired,))
+    db.commit()
+    db.close()
+
+    out, inp = (os.path.join(d.state, n, "0") for n in ("output", "stdin"))
+    os.makedirs(os.path.join(d.state, "output", "999"))
+    # As they were before; of no number; and of an id that this database never gave: somebody restored an older one.
+    left = [os.path.join(out, f"{gone}.1.log"), os.path.join(out, f"{gone}.1.err"), os.path.join(inp, f"{gone}")]
+    others = [os.path.join(out, n) for n in ("notes.txt", f"{gone}.1.log.bak", f"{gone}.log", f"0{gone}.1.log")]
+    others += [os.path.join(d.state, "output", "999", "999000.1.log"), os.path.join(d.state, "output", f"{gone}.1.log")]
+    stay = [output(there), output(failed), output(late), os.path.join(inp, f"{failed}")]
+    for path in left + others:
+        with open(path, "w", encoding="ascii") as f:
+            f.write("x")
+    wait_until(lambda: all(os.path.exists(p) for p in stay + left + others + [output(expired)]), "all of them to be there")
+
+    # As long as a database lies there of which not all rows could be saved, output may be all there is of a job.
+    damaged = os.path.join(d.state, "ctxd.db.damaged-20260101T000000Z")
+    with open(damaged, "w", encoding="ascii"):
+        pass
+    d.start()
+    d.wait_log("output of jobs that are not on record stays")
+    wait_until(lambda: not os.path.exists(left[2]), "the input of no job to go")
+    d.ctl_ok("cancel", "--now", "--wait", d.submit("sleep", "1000"))
+    ok(os.path.exists(left[0]) and os.path.exists(output(expired)), "output stays")
+    os.unlink(damaged)
+    d.restart()
+    wait_until(lambda: not any(os.path.exists(p) for p in left + [output(expired)]), f"them to go: {left}")
+    is_([p for p in stay + others if not os.path.exists(p)], [], "gone, though needed or not ours")
+    for path in others:
+        os.unlink(path)
+    os.rmdir(os.path.join(d.state, "output", "999"))
+    d.ctl_ok("cancel", "--now", "--wait", late)
+
+
 @case("the environment of a job that did not succeed goes after its hour")
 def _():
     i = d.submit("false")
