@@ -4,10 +4,14 @@ import os
 import re
 import shutil
 import signal
+import socket
 import sqlite3
+import struct
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+import spawnerdrv as drv  # noqa: E402
 from ctxtest import *  # noqa: E402,F403
 
 CONF = "[limits]\nrunning = 20\n[deadline]\ngrace = 500ms\n"
@@ -291,6 +295,47 @@ def _():
     j = d.wait_end(i)
     is_((j["state"], j["cause_code"], j["exit_code"]), ("interrupted", "monitor_lost", None))
     count(marker)
+
+
+def result_of_version_1(i, code):
+    """160 bytes, as test_recorded.c knows them: of a main process that exited with CODE."""
+    now = int(time.time() * 1e6)
+    return struct.pack("=IHHQIIiiIIIIqqqqqQQQQQQQqQ", 0x52585443, 1, 160, i, 1, 1, code << 8, 0, 0, 0, os.getpid(), 0,
+                       now, now, now, 0, 0, 0, 0, 0, 0, 0, 0, 0, time.clock_gettime_ns(time.CLOCK_BOOTTIME), 0)
+
+
+@case("a monitor of version 1, forked before the upgrade, is adopted; its shorter END is taken")
+def _():
+    i, marker = stopped_with_dead_monitor()
+    ctl = os.path.join(d.run, "jobs", f"{i}.1", "ctl")
+    os.unlink(ctl)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+        s.bind(ctl)
+        s.listen(4)
+        s.settimeout(60)
+        d.start()
+        conn, _ = s.accept()
+        with conn:
+            us, ns = int(time.time() * 1e6), time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            conn.send(drv.frame(drv.HELLO, struct.pack("=IIIIqqqII", os.getpid(), os.getpid(), drv.RUNNING, 0, us, ns,
+                                                       ns + 3600 * 10**9, 0, 0), i, 1))
+            wait_until(lambda: d.job(i)["pid"] == os.getpid(), "the job to be adopted")
+            is_(d.job(i)["state"], "running")
+            conn.send(drv.frame(drv.END, result_of_version_1(i, 7), i, 1))
+            j = d.wait_end(i)
+    is_((j["state"], j["exit_code"], j["known_by"], j["attempt"], j["usage"]["memory_peak_bytes"]), ("failed", 7, "monitor", 1, None))
+    is_(count(marker), 1, "runs")
+
+
+@case("the result of a monitor of version 1 that has ended is taken")
+def _():
+    i, marker = stopped_with_dead_monitor()
+    with open(os.path.join(d.run, "jobs", f"{i}.1", "result"), "wb") as f:
+        f.write(result_of_version_1(i, 9))
+    d.start()
+    j = d.wait_end(i)
+    is_((j["state"], j["exit_code"], j["known_by"], j["usage"]["memory_peak_bytes"]), ("failed", 9, "result_file", None))
+    is_(count(marker), 1, "runs")
 
 
 @case("a stopping job that never ran ends canceled")
