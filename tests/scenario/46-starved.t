@@ -12,10 +12,8 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from ctxtest import *  # noqa: E402,F403
-from ctxtest import exited, proc_stat  # noqa: E402
+from apitest import *  # noqa: E402,F403
 from sysdaemon import ALICE, BOB, SystemDaemon, identity  # noqa: E402
-from varlink import Varlink, VarlinkError  # noqa: E402
 
 OWN_UID = 61007  # of nobody else: its processes are counted
 
@@ -70,28 +68,6 @@ def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
-class OwnDaemon(Daemon):
-    """In user mode, of a user who is not root: so that limits hold."""
-
-    def __init__(self):
-        super().__init__(start=False)
-        for path in (self.dir, os.path.join(self.dir, "xdg")):
-            os.chown(path, OWN_UID, OWN_UID)
-        self.bin = os.path.join(self.dir, "bin")
-        os.mkdir(self.bin, 0o755)
-        for name in ("ctxd", "ctx-spawner"):
-            shutil.copy(os.path.join(BUILD, name), self.bin)
-        os.chmod(self.conf, 0o644)
-        self.start(prefix=["setpriv", f"--reuid={OWN_UID}", f"--regid={OWN_UID}", "--clear-groups"])
-
-    def command(self, args=()):
-        return [os.path.join(self.bin, "ctxd"), *super().command(args)[1:]]
-
-    def connect(self):
-        with identity(OWN_UID):
-            return Varlink(self.sock)
-
-
 class Runs:
     """A job that runs until it is let go, and ends with 9 then."""
 
@@ -132,27 +108,25 @@ def content(d):
 
 @case_if(os.geteuid() == 0, "the user may have no more processes: the fork of a monitor, then that of a job; both jobs wait")
 def _():
-    d = OwnDaemon()
-    with d.connect() as v:
-        g = Runs(d, v)
-        spawner = d.spawner_pid()
-        with few_processes(spawner, OWN_UID, 1):
-            held = v.call("Submit", argv=["true"])["job"]["id"]
-            d.wait_log(f"{held}.1: the spawner could not start it: Resource temporarily unavailable")
-            waits(v, held)
-            g.end()
-            g.check()
-        is_(end_of(v, held)["state"], "succeeded")
-        # ctxd, the spawner, and one more: the monitor, which inherits the limit.
-        wait_until(lambda: len(of_user(OWN_UID)) == 2, "the others to be gone")
-        with few_processes(spawner, OWN_UID, 3):
-            held = v.call("Submit", argv=["sh", "-c", "echo ran; exit 3"])["job"]["id"]
-            d.wait_log(f"job={held} could not be started: cannot make a process: Resource temporarily unavailable; it waits")
-            waits(v, held)
-        j = end_of(v, held)
-        is_((j["state"], j["exit_code"], j["attempt"]), ("failed", 3, 1))
-        out = b"".join(base64.b64decode(r["data"]) for r in v.call_more("Logs", id=held))
-        is_(out, b"ran\n", "it ran once")
+    d = ApiDaemon(uid=OWN_UID)
+    g = Runs(d, d)
+    spawner = d.spawner_pid()
+    with few_processes(spawner, OWN_UID, 1):
+        held = d.call("Submit", argv=["true"])["job"]["id"]
+        d.wait_log(f"{held}.1: the spawner could not start it: Resource temporarily unavailable")
+        waits(d, held)
+        g.end()
+        g.check()
+    is_(end_of(d, held)["state"], "succeeded")
+    # ctxd, the spawner, and one more: the monitor, which inherits the limit.
+    wait_until(lambda: len(of_user(OWN_UID)) == 2, "the others to be gone")
+    with few_processes(spawner, OWN_UID, 3):
+        held = d.call("Submit", argv=["sh", "-c", "echo ran; exit 3"])["job"]["id"]
+        d.wait_log(f"job={held} could not be started: cannot make a process: Resource temporarily unavailable; it waits")
+        waits(d, held)
+    j = end_of(d, held)
+    is_((j["state"], j["exit_code"], j["attempt"]), ("failed", 3, 1))
+    is_(d.output(held), b"ran\n", "it ran once")
     content(d)
     d.cleanup()
 

@@ -7,6 +7,9 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from apitest import *  # noqa: E402,F403
+from ctxtest import proc_stat  # noqa: E402
+from sysdaemon import ALICE, CTXD_UID, SystemDaemon, identity  # noqa: E402
+from varlink import Varlink  # noqa: E402
 
 d = ApiDaemon(start=False)
 TOLD = os.path.join(d.dir, "told")
@@ -119,6 +122,32 @@ def _():
     for q in wait:
         d.wait_end(q)
 
+
+@case_if(os.geteuid() == 0, "in system mode it runs as the daemon's own user, with what such a job finds, and is root's and the administrators' to see")
+def _():
+    s = SystemDaemon()
+    told = os.path.join(s.state, "told")  # where that user alone may write
+    s.configure(f'[daemon]\non_half_processed = (id -u; id -g; id -G; pwd; echo "$CTX_HALF_PROCESSED_ID $CTX_HALF_PROCESSED_UID $PATH") >{told}\n')
+    with Varlink(s.sock) as root:
+        root.call("Reload")
+    with identity(ALICE):
+        alice = Varlink(s.sock)
+    wait_until(lambda: alice.call("Stats")["spawner_up"], "the spawner")
+    id = alice.call("Submit", argv=["sleep", "1000"], name="hers")["job"]["id"]
+    pid = wait_until(lambda: alice.call("Get", id=id)["job"]["pid"], "it to run")
+    os.kill(proc_stat(pid)[1], signal.SIGKILL)
+    is_(alice.call("Wait", ids=[id])["jobs"][0]["state"], "interrupted")
+    with Varlink(s.sock) as root:
+        hook = wait_until(lambda: [j for j in root.call("List", last=True)["jobs"] if (j["name"] or "").startswith("on_half_processed ")], "it")
+        is_([(j["uid"], j["gid"], j["cwd"], j["state"]) for j in [root.call("Wait", ids=[hook[0]["id"]])["jobs"][0]]],
+            [(CTXD_UID, CTXD_UID, "/", "succeeded")])
+    with open(told, encoding="utf-8") as f:
+        lines = f.read().splitlines()
+    is_(lines[:4], [str(CTXD_UID), str(CTXD_UID), str(CTXD_UID), "/"])
+    like(lines[4], f"^{id} {ALICE} /.*/bin")
+    is_([j["id"] for j in alice.call("List", last=True)["jobs"]], [id], "another user's job it is for her")
+    alice.close()
+    s.cleanup()
 
 
 main()
