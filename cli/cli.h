@@ -18,7 +18,10 @@ struct cli {
 	const char *self;   /* how to call this program again: "ctxctl", "ctxctl -H HOST" */
 	struct remote *remote; /* of HOST; owned by remote.c */
 	const char *command;   /* for messages */
-	bool user, system;     /* whose daemon; at most one */
+	/* For a shell that completes: called in place of the parsing, see complete_words. NULL
+	 * else. */
+	int (*complete)(struct cli *cli, const struct options_spec *spec, int *argc, char ***argv);
+	bool user, system; /* whose daemon; at most one */
 	bool json, no_color;
 	bool as_job; /* exit codes are those of a job: every failure of ours is 125 */
 };

@@ -13,10 +13,8 @@
 
 enum { VALUES = 1, TRACE = 2, DEADLINE = 4, CANCEL = 8, ALL = 15, DETACHED = VALUES | TRACE };
 
-static const struct {
-	const char *name;
-	unsigned bit;
-} sets[] = {{"values", VALUES}, {"trace", TRACE}, {"deadline", DEADLINE}, {"cancel", CANCEL}};
+const char *const context_sets[] = {"values", "trace", "deadline", "cancel", NULL};
+static const unsigned set_bits[] = {VALUES, TRACE, DEADLINE, CANCEL};
 
 void
 context_done(struct context *o)
@@ -43,9 +41,9 @@ add_word(const struct cli *cli, const char *s, size_t n, unsigned *set)
 	char word[32] = "", text[80];
 
 	memcpy(word, s, n < sizeof(word) ? n : sizeof(word) - 1);
-	for (size_t i = 0; i < ARRAY_SIZE(sets); i++)
-		if (strcmp(word, sets[i].name) == 0) {
-			*set |= sets[i].bit;
+	for (size_t i = 0; context_sets[i]; i++)
+		if (strcmp(word, context_sets[i]) == 0) {
+			*set |= set_bits[i];
 			return 0;
 		}
 	return options_wrong(cli,
@@ -203,9 +201,9 @@ put_parent(const struct cli *cli, const struct context *o, unsigned set, json_t 
 	names = json_array();
 	if (json_object_set_new(params, "inherit", names) < 0)
 		return conn_no_memory(cli);
-	for (size_t i = 0; i < ARRAY_SIZE(sets); i++)
-		if ((set & sets[i].bit) &&
-		    json_array_append_new(names, json_string(sets[i].name)) < 0)
+	for (size_t i = 0; context_sets[i]; i++)
+		if ((set & set_bits[i]) &&
+		    json_array_append_new(names, json_string(context_sets[i])) < 0)
 			return conn_no_memory(cli);
 	return 0;
 }

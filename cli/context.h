@@ -79,6 +79,8 @@ struct context {
 			OPTIONS_STRING, offsetof(S, F.inherit)                                     \
 	}
 
+extern const char *const context_sets[]; /* what --inherit takes; NULL-ended */
+
 void context_done(struct context *o);
 /* Put a WORD NAME=VALUE of --value into VALUES. 0, or the exit code (said). */
 int context_value(const struct cli *cli, json_t *values, const char *word);

@@ -19,13 +19,14 @@
 
 enum { OPTIONS_MAX = 32, FIRST_VAL = 256, VALUE_TEXT = 128, HELP_COLUMN = 28 };
 
-static const struct options_def common[] = {
+const struct options_def options_common[] = {
 	{"json", 0, NULL, "print JSON", OPTIONS_FLAG, offsetof(struct cli, json)},
 	{"no-color", 0, NULL, "no colour; NO_COLOR in the environment does the same", OPTIONS_FLAG,
 	 offsetof(struct cli, no_color)},
 	{"help", 'h', NULL, "print this help", OPTIONS_FLAG, 0},
 };
 enum { COMMON_HELP = 2, N_COMMON = 3 };
+const size_t options_n_common = N_COMMON;
 
 /* ---- help */
 
@@ -62,7 +63,7 @@ options_list(const struct options_spec *spec)
 	for (size_t i = 0; i < spec->n; i++)
 		help_option(&spec->def[i]);
 	for (size_t i = 0; i < N_COMMON; i++)
-		help_option(&common[i]);
+		help_option(&options_common[i]);
 }
 
 static void
@@ -256,7 +257,7 @@ build(struct tables *t, const struct options_spec *spec)
 	for (size_t i = 0; i < spec->n; i++)
 		add(t, &n, &s, &spec->def[i]);
 	for (size_t i = 0; i < N_COMMON; i++)
-		add(t, &n, &s, &common[i]);
+		add(t, &n, &s, &options_common[i]);
 }
 
 /* What getopt returned, as an index into the long options; -1: none. */
@@ -269,7 +270,7 @@ found(const struct options_spec *spec, int c)
 		if (c == spec->def[i].letter && c)
 			return (int)i;
 	for (size_t i = 0; i < N_COMMON; i++)
-		if (c == common[i].letter && c)
+		if (c == options_common[i].letter && c)
 			return (int)(spec->n + i);
 	return -1;
 }
@@ -277,7 +278,7 @@ found(const struct options_spec *spec, int c)
 static const struct options_def *
 def_at(const struct options_spec *spec, int i)
 {
-	return (size_t)i < spec->n ? &spec->def[i] : &common[(size_t)i - spec->n];
+	return (size_t)i < spec->n ? &spec->def[i] : &options_common[(size_t)i - spec->n];
 }
 
 static void
@@ -317,9 +318,9 @@ complain(const struct cli *cli, const struct options_spec *spec, int c, const ch
 static int
 parse_one(struct cli *cli, const struct options_def *d, void *out)
 {
-	bool is_common = d >= common && d < common + N_COMMON;
+	bool is_common = d >= options_common && d < options_common + N_COMMON;
 
-	if (d == &common[COMMON_HELP])
+	if (d == &options_common[COMMON_HELP])
 		return OPTIONS_E_HELP;
 	return take_value(d, optarg, (char *)(is_common ? (void *)cli : out) + d->offset);
 }
@@ -330,6 +331,8 @@ options_parse(struct cli *cli, const struct options_spec *spec, void *out, int *
 	struct tables t;
 	int r = 0, c, word;
 
+	if (cli->complete)
+		return cli->complete(cli, spec, argc, argv);
 	build(&t, spec);
 	optind = 0; /* start anew */
 	opterr = 0;

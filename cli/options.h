@@ -60,6 +60,8 @@ enum { OPTIONS_E_HELP = 1, OPTIONS_E_USAGE = 2 };
  * set all the same. --json and --no-color are understood for every command. */
 int
 options_parse(struct cli *cli, const struct options_spec *spec, void *out, int *argc, char ***argv);
+extern const struct options_def options_common[]; /* of every command */
+extern const size_t options_n_common;
 /* The lines of its options, as in the help. */
 void options_list(const struct options_spec *spec);
 /* The exit code for such an outcome. */

@@ -15,7 +15,7 @@
 DEPS_build="gcc make libc6-dev pkgconf|pkg-config libev-dev libsqlite3-dev libinih-dev libjansson-dev"
 # To test: prove is in perl; the scenario tests are shell and Python 3 (standard library); strace injects faults; the
 # exporter is built where its libraries are.
-DEPS_test="perl python3 sqlite3 strace util-linux libmicrohttpd-dev"
+DEPS_test="perl python3 sqlite3 strace util-linux libmicrohttpd-dev libcurl4-openssl-dev|libcurl4-gnutls-dev"
 # For `make lint`.
 DEPS_lint="clang clang-format clang-tidy cppcheck shellcheck mandoc binutils"
 # For `make model`: the model checker, whose checkers are C.
@@ -26,8 +26,8 @@ DEPS_fuzz="clang libclang-rt-dev"
 DEPS_examples="golang-go nodejs"
 # To build packages, with the unit tests, and judge them; tests/host/package.t does it in trees of its own.
 DEPS_package="build-essential debhelper dpkg-dev lintian fakeroot rpm perl python3 sqlite3 strace libmicrohttpd-dev"
-# For .ci/run: sanitizer and valgrind runs, trees of both releases, a real systemd.
-DEPS_host="valgrind debootstrap systemd systemd-sysv systemd-container dbus mount"
+# For .ci/run: sanitizer and valgrind runs, trees of both releases, a real systemd, shells that complete, a real ssh.
+DEPS_host="valgrind debootstrap systemd systemd-sysv systemd-container dbus mount bash-completion zsh fish openssh-server openssh-client"
 # For tests/host/metrics.t: a real Prometheus, and its tools.
 DEPS_metrics="prometheus"
 # For tests/host/powercut.t: a machine. Its kernel is downloaded by the test, not installed.
