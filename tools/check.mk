@@ -1,6 +1,6 @@
 # Tests, checks and helpers. Included by the Makefile; `make help` prints the `##` texts.
 
-SCRIPTS = quickstart runtests .ci/run $(wildcard tools/*.sh) $(wildcard tests/scenario/lib/*.sh) \
+SCRIPTS = quickstart runtests .ci/run $(wildcard tools/*.sh) $(wildcard tests/scenario/lib/*.sh) $(wildcard tests/host/inside/*.sh) \
 	$(shell grep -lsE '^\#!(/bin/(ba)?sh|/usr/bin/env (ba)?sh)' tests/scenario/*.t tests/host/* tests/bench/* tests/crash/* tools/* 2>/dev/null)
 C_SOURCES = $(shell find lib daemon spawner cli tests -name '*.[ch]' | sort)
 FUZZ_SECONDS ?= 30

@@ -171,6 +171,6 @@ ok $? "with --allow-root root's jobs run"
 like "$(journalctl --no-pager -q -u ctxd.service)" "job" "the journal has the jobs' edges"
 rm -r /run/systemd/system/ctx-spawner.service.d
 systemctl daemon-reload
-systemctl stop "${units[@]}"
-is "$(systemctl --failed --no-legend "${units[@]}" | wc -l)" 0 "all units stop cleanly"
+units_stop
+is "$(units_failed)" 0 "all units stop cleanly"
 systemctl start ctxd.socket ctx-spawner.socket ctxd.service

@@ -22,6 +22,14 @@ like() { # TEXT REGEX NAME
 		printf '%s\n' "     got: $1" "    want: /$2/" | sed 's/^/# /'
 	fi
 }
+unlike() { # TEXT REGEX NAME
+	if [[ $1 =~ $2 ]]; then
+		ok 1 "${*:3}"
+		printf '%s\n' "     got: $1" "    not: /$2/" | sed 's/^/# /'
+	else
+		ok 0 "${*:3}"
+	fi
+}
 wait_until() { # COMMAND...
 	local end=$((SECONDS + 60))
 	until "$@"; do
@@ -38,8 +46,11 @@ as() { # USER COMMAND...
 	setpriv --reuid "$user" --regid "$user" --init-groups env -i PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 "$@"
 }
 prop() { systemctl show -P "$2" "$1"; }
+pick() { # FIELD, of a job on stdin
+	python3 -c 'import json,sys; j=json.load(sys.stdin); j=j[0] if isinstance(j,list) else j; v=j[sys.argv[1]]; print("" if v is None else v)' "$1"
+}
 field() { # ID FIELD
-	ctxctl --json status "$1" | python3 -c 'import json,sys; j=json.load(sys.stdin); j=j[0] if isinstance(j,list) else j; v=j[sys.argv[1]]; print("" if v is None else v)' "$2"
+	ctxctl --json status "$1" | pick "$2"
 }
 field_is() { [ "$(field "$1" "$2")" = "$3" ]; }
 alive() { [ -e "/proc/$1/stat" ] && [[ $(cut -d' ' -f3 "/proc/$1/stat") != Z ]]; }
@@ -51,4 +62,41 @@ restarted() { # UNIT OLD-PID
 	[ "$pid" != 0 ] && [ "$pid" != "$2" ] && [ "$(prop "$1" ActiveState)" = active ]
 }
 running() { field_is "$1" state running; }
-units=(ctxd.service ctxd.socket ctx-spawner.service ctx-spawner.socket ctx-jobs.service)
+units_stop() { systemctl stop ctxd.service ctxd.socket ctx-spawner.service ctx-spawner.socket ctx-jobs.service "$@"; }
+units_failed() { systemctl list-units --all --failed --no-legend 'ctx*' | wc -l; }
+# A session of USER, as PAM and logind have it: its session manager runs from then on, until the last one of them ends.
+login() { # USER
+	systemd-run -q --unit="session-of-$1" -p User="$1" -p PAMName=runuser-l -p "Environment=XDG_SESSION_TYPE=tty XDG_SESSION_CLASS=user" \
+		sleep infinity && wait_until active "user@$(id -u "$1").service"
+}
+logout() { # USER
+	systemctl stop "session-of-$1"
+}
+active() { [ "$(prop "$1" ActiveState)" = active ]; }
+inactive() { [ "$(prop "$1" ActiveState)" = inactive ]; }
+# The session manager of USER, and ctx below it: `user_systemctl alice restart ctxd`.
+user_systemctl() { # USER WORD...
+	as "$1" env XDG_RUNTIME_DIR="/run/user/$(id -u "$1")" systemctl --user "${@:2}"
+}
+user_ctxctl() { # USER WORD...
+	as "$1" env HOME="/home/$1" XDG_RUNTIME_DIR="/run/user/$(id -u "$1")" ctxctl --user "${@:2}"
+}
+user_field() { # USER ID FIELD
+	user_ctxctl "$1" --json status "$2" | pick "$3"
+}
+user_field_is() { [ "$(user_field "$1" "$2" "$3")" = "$4" ]; }
+user_answers() { user_ctxctl "$1" status >/dev/null 2>&1; }
+
+# Sets id: a job that is ready and, on TERM, runs COMMAND. CTXCTL: how to submit it.
+trapping() { # COMMAND CTXCTL...
+	id=$("${@:2}" -- sh -c "trap '$1' TERM; echo ready; while :; do sleep 0.05; done") && wait_until said_ready "$id" "${@:2}"
+}
+said_ready() { # ID CTXCTL...
+	local id=$1 words=()
+	shift
+	while [ "$1" != submit ]; do
+		words+=("$1")
+		shift
+	done
+	"${words[@]}" logs "$id" | grep -q ready
+}
