@@ -15,6 +15,7 @@
 
 #include "api/account.h"
 #include "api/api.h"
+#include "api/audit.h"
 #include "api/conn.h"
 #include "api/follow.h"
 #include "api/listener.h"
@@ -144,7 +145,9 @@ api_parts(struct api *a)
 	a->follow = follow_new(a->loop);
 	if (!a->scratch || !a->follow)
 		return -ENOMEM;
-	r = lookup_table_new(a->loop, "/proc/self/exe", &a->lookups);
+	r = audit_new(a->loop, &a->audit);
+	if (r == 0)
+		r = lookup_table_new(a->loop, "/proc/self/exe", &a->lookups);
 	if (r == 0)
 		r = user_table_new(a->lookups, &a->users);
 	return r ? r : account_table_new(a->lookups, &a->accounts);
@@ -199,6 +202,7 @@ api_free(struct api *a)
 	list_for_each_safe (l, &a->conns)
 		conn_close(list_entry(l, struct conn, link), false);
 	ev_idle_stop(a->loop, &a->again_idle);
+	a->audit = audit_free(a->audit);
 	a->accounts = account_table_free(a->accounts);
 	a->users = user_table_free(a->users);
 	a->lookups = lookup_table_free(a->lookups);

@@ -96,7 +96,6 @@ conn_step(struct conn *c)
 	const char *method = c->op->type->method;
 	size_t mark = buf_len(&c->out);
 	struct refusal ref = {0};
-	char text[320];
 	int r;
 
 	c->op_ready = false;
@@ -114,8 +113,7 @@ conn_step(struct conn *c)
 		if (r != OP_REFUSED)
 			refusal_from_errno(&ref, r);
 		errors_write(&c->out, &ref);
-		conn_log_refused(c, method, errors_name(&ref),
-				 errors_text(&ref, text, sizeof(text)));
+		conn_refused(c, method, &ref);
 	}
 	conn_op_drop(c, false);
 	c->op_touched = false;
@@ -144,13 +142,11 @@ conn_who(struct conn *c)
 static void
 conn_refuse(struct conn *c, const struct refusal *r)
 {
-	char text[320];
-
 	errors_write(&c->out, r);
 	conn_final(c);
 	conn_hold(c);
 	conn_shut(c);
-	conn_log_refused(c, "connection", errors_name(r), errors_text(r, text, sizeof(text)));
+	conn_refused(c, "connection", r);
 }
 
 static void

@@ -129,5 +129,7 @@ void conn_op_drop(struct conn *c, bool gone);
 void conn_shut(struct conn *c);
 /* One info line about a refused request, rate-limited for the uid. */
 void conn_log_refused(struct conn *c, const char *method, const char *error, const char *reason);
+/* The line about R, which goes to the audit log if it concerns that. */
+void conn_refused(struct conn *c, const char *method, const struct refusal *r);
 
 #endif

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "api/audit.h"
 #include "api/conn.h"
 #include "api/errors.h"
 #include "api/server.h"
@@ -148,4 +149,15 @@ conn_log_refused(struct conn *c, const char *method, const char *error, const ch
 	if (log_rate_ok(&c->user->rate, LOG_BURST))
 		log_info("refused uid=%u pid=%d %s: %s%s%s", c->peer.uid, (int)c->peer.pid, method,
 			 error, reason && *reason ? ": " : "", reason ? reason : "");
+}
+
+void
+conn_refused(struct conn *c, const char *method, const struct refusal *r)
+{
+	char text[320];
+
+	if (audit_concerns(r))
+		audit_refused(c->api->audit, c->peer.uid, (int)c->peer.pid, method, r);
+	else
+		conn_log_refused(c, method, errors_name(r), errors_text(r, text, sizeof(text)));
 }

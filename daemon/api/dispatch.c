@@ -284,7 +284,7 @@ call_fail(struct call *c, int r)
 {
 	struct buf *out = &c->conn->out;
 	const char *error = "", *detail = c->parameter;
-	char text[320], param[128];
+	char param[128];
 
 	switch (r) {
 	case CALL_E_EXPECTED_MORE:
@@ -311,9 +311,7 @@ call_fail(struct call *c, int r)
 		if (r != CALL_E_REFUSED)
 			refusal_from_errno(&c->refusal, r);
 		errors_write(out, &c->refusal);
-		error = errors_name(&c->refusal);
-		conn_log_refused(c->conn, c->method, error,
-				 errors_text(&c->refusal, text, sizeof(text)));
+		conn_refused(c->conn, c->method, &c->refusal);
 		return;
 	}
 	conn_log_refused(c->conn, c->method, error,

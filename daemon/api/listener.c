@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "api/audit.h"
 #include "api/conn.h"
 #include "api/errors.h"
 #include "api/listener.h"
@@ -90,14 +91,10 @@ tell(int fd, const struct refusal *r)
 }
 
 static void
-refuse(struct api *a, int fd, const struct sock_peer *p, struct user *u, const struct refusal *r)
+refuse(struct api *a, int fd, const struct sock_peer *p, const struct refusal *r)
 {
-	char text[320];
-
 	tell(fd, r);
-	if (log_rate_ok(u ? &u->rate : &a->rate, LOG_BURST))
-		log_info("refused a connection uid=%u pid=%d: %s", p->uid, (int)p->pid,
-			 errors_text(r, text, sizeof(text)));
+	audit_refused(a->audit, p->uid, (int)p->pid, "connection", r);
 }
 
 /* Takes FD. */
@@ -114,11 +111,11 @@ take(struct api *a, int fd)
 	u = user_get(a->users, peer.uid);
 	if (!u) {
 		(void)refusal_set(&r, REFUSAL_NOT_READY, NULL, "out of memory");
-		refuse(a, fd, &peer, NULL, &r);
+		refuse(a, fd, &peer, &r);
 		return;
 	}
 	if (admit(a, &peer, u, &r) != 0)
-		refuse(a, fd, &peer, u, &r);
+		refuse(a, fd, &peer, &r);
 	else if (conn_new(a, fd, &peer, u)) {
 		(void)take_fd(own);
 		return;

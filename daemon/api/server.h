@@ -10,6 +10,7 @@
 #include "base/map.h"
 
 struct account_table;
+struct audit;
 struct conn;
 struct follow;
 struct listener;
@@ -52,6 +53,7 @@ struct api {
 	struct user_table *users;       /* owned */
 	struct account_table *accounts; /* owned */
 	struct follow *follow;          /* owned */
+	struct audit *audit;            /* owned */
 	struct map ties;          /* of struct tie, by job: see ties.h */
 	struct list again;        /* connections with something to do in the next iteration */
 	ev_idle again_idle;       /* keeps the loop from sleeping while there are any */

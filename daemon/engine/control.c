@@ -103,6 +103,7 @@ engine_cancel(struct engine *g, const struct requester *who, uint64_t id, const 
 {
 	struct why why = {CAUSE_REQUESTED, cause, who->uid};
 	struct job *j = NULL;
+	bool over;
 	int e;
 
 	if (cause && strlen(cause) > 1024)
@@ -111,8 +112,12 @@ engine_cancel(struct engine *g, const struct requester *who, uint64_t id, const 
 	if (e != 0)
 		return e;
 	assert(j);
+	over = job_state_ended(j->state);
 	lifecycle_asker(j, who);
-	return control_cancel(g, j, &why, now, ret);
+	e = control_cancel(g, j, &why, now, ret);
+	if (e == 0 && !over)
+		audit_job(g, who, *ret, now ? "kill" : "cancel");
+	return e;
 }
 
 /* ---- extend */
@@ -224,7 +229,9 @@ engine_extend(struct engine *g, const struct requester *who, uint64_t id, int64_
 	e = check_extend(j, by_us, to_us, r);
 	e = e ? e : extended(g, j, by_us, to_us, &deadline_ns, r);
 	e = e ? e : extend_write(g, j, deadline_ns);
-	if (e == 0)
-		*ret = take_ptr(j);
-	return e;
+	if (e)
+		return e;
+	audit_job(g, who, j, "extend");
+	*ret = take_ptr(j);
+	return 0;
 }

@@ -23,6 +23,7 @@
  *   storage.c    when writing fails: told, and tried until it goes well
  *   sweep.c      removes input and output that a crash left behind
  *   submit.c     accepting a job; submit_check.c says which are not
+ *   audit.c      lines of the log about deeds to jobs of others
  *   prune.c      removing what is over, because somebody asks; retain.c: by itself
  *   outbox.c     spans of what has ended, until they are exported
  *   metrics.c    what is counted, together with what is now
@@ -255,6 +256,12 @@ void sched_hold(struct engine *g); /* something needed for starting failed: wait
 bool sched_may_start(const struct engine *g);
 void sched_run(struct engine *g); /* called by the transaction's `before` */
 void sched_overdue_arm(struct engine *g);
+
+/* ---- audit.c */
+/* After the commit: the line that WHO did ACTION to J, if J is another user's. */
+void audit_job(struct engine *g, const struct requester *who, const struct job *j,
+	       const char *action);
+void audit_pruned(struct engine *g, const struct requester *who, uint64_t n); /* by age */
 
 /* ---- start.c */
 /* Fill J for a start now: sequence, boot, times, deadline. The caller writes it. */

@@ -325,6 +325,7 @@ engine_progress(struct engine *g, const struct requester *who, uint64_t id, bool
 	e = e ? e : tell(g, j, has_percent, percent, text);
 	if (e < 0)
 		return err_pass(e);
+	audit_job(g, who, j, "progress");
 	*ret = take_ptr(j);
 	return 0;
 }
@@ -397,6 +398,7 @@ engine_signal(struct engine *g, const struct requester *who, uint64_t id, int si
 				.signo = signo,
 				.tree = tree};
 	txn_defer(g->txn, &f->fx);
+	audit_job(g, who, j, "signal");
 	*ret = take_ptr(j);
 	return 0;
 }

@@ -58,6 +58,7 @@ next_ids(struct engine *g, const struct requester *who, struct engine_prune *p,
 		if (e || twice || !job_state_ended(j->state) || job_half_processed(j))
 			continue;
 		v[n++] = (struct store_old){.id = j->id, .attempt = j->attempt};
+		audit_job(g, who, j, "prune");
 	}
 	*ret_n = n;
 	return 0;
@@ -85,6 +86,8 @@ engine_prune_step(struct engine *g, const struct requester *who, struct engine_p
 	if (r < 0)
 		return err_pass(r);
 	p->pruned += n;
+	if (over && !p->ids && uid < 0 && p->pruned > 0)
+		audit_pruned(g, who, p->pruned);
 	*ret_over = over;
 	return 0;
 }

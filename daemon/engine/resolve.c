@@ -70,6 +70,7 @@ engine_resolve(struct engine *g, const struct requester *who, uint64_t id, const
 		return err_pass(e);
 	if (e == 0) {
 		log_info("job=%" PRIu64 " resolved as=%s by uid=%u", j->id, as, who->uid);
+		audit_job(g, who, j, "resolve");
 		*ret = take_ptr(j);
 	}
 	return e;

@@ -166,9 +166,11 @@ retry_asked(struct engine *g, const struct requester *who, struct job *j, const 
 		return e;
 	j->retried = 0;
 	e = queue_again(g, j, &why);
-	if (e == 0)
-		lifecycle_log(g, j, "queued for another attempt");
-	return e;
+	if (e)
+		return e;
+	lifecycle_log(g, j, "queued for another attempt");
+	audit_job(g, who, j, "retry");
+	return 0;
 }
 
 bool
@@ -185,7 +187,11 @@ hasten(struct engine *g, const struct requester *who, struct job *j)
 	struct why why = {CAUSE_NONE, "retried now", who->uid};
 	int r = lifecycle_due(g, j);
 
-	return r < 0 ? r : lifecycle_note(g, j, &why);
+	if (!r)
+		r = lifecycle_note(g, j, &why);
+	if (!r)
+		audit_job(g, who, j, "retry");
+	return r;
 }
 
 static int

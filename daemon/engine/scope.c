@@ -257,8 +257,12 @@ engine_close(struct engine *g, const struct requester *who, uint64_t id, const c
 		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "id",
 				   "is a job and no scope: it can be canceled");
 	lifecycle_asker(j, who);
-	if (j->state == JOB_OPEN)
-		return scope_end(g, take_ptr(j), JOB_CLOSED, &why, now, reached, ret);
+	if (j->state == JOB_OPEN) {
+		e = scope_end(g, take_ptr(j), JOB_CLOSED, &why, now, reached, ret);
+		if (e == 0)
+			audit_job(g, who, *ret, "close");
+		return e;
+	}
 	/* Over already: what is attached is on its way, and may be hurried. */
 	e = now || reached ? tree_done(g, j, who->uid, now, reached) : 0;
 	if (e == 0)

@@ -316,8 +316,12 @@ engine_submit(struct engine *g, const struct requester *who, const struct submit
 	*ret_created = e == KEY_E_NEW;
 	if (*ret_created && g->draining)
 		return refusal_draining(r);
-	if (*ret_created)
-		return submit_new(g, who, a, false, ret_job, n, r);
+	if (*ret_created) {
+		e = submit_new(g, who, a, false, ret_job, n, r);
+		if (e == 0)
+			audit_job(g, who, *ret_job, "submit");
+		return e;
+	}
 	if (e == 0) {
 		query_live_facts(g, *ret_job);
 		if (a->bound && !job_state_ended((*ret_job)->state))

@@ -695,7 +695,7 @@ def _():
         ("Scope", {"parent": j["id"]}),
     ):
         refused(bob.call, "NotPermitted", method, **params)
-    s.wait_log(rf"refused uid={BOB} .*io.ctxd.Signal: NotPermitted")
+    s.wait_log(rf"audit action=refused uid={BOB} .*method=io.ctxd.Signal error=NotPermitted")
     is_(bob.call("List", values={"secret": "x"})["jobs"], [])
     is_(bob.call("List", trace=j["traceparent"].split("-")[1])["jobs"], [])
     is_(bob.call("List", parent=j["id"])["jobs"], [])
