@@ -207,9 +207,12 @@ static void
 print_who(const struct view *v)
 {
 	const char *cwd = v->is_scope ? NULL : string(v->json, "cwd");
+	const json_t *by = json_object_get(v->json, "submitted_by");
 
 	field("user:", "%s%suid %" PRId64 ", gid %" PRId64 "%s", v->user ? v->user : "",
 	      v->user ? " (" : "", v->uid, integer(v->json, "gid"), v->user ? ")" : "");
+	if (json_is_integer(by) && json_integer_value(by) != v->uid)
+		field("submitted by:", "uid %" PRId64, (int64_t)json_integer_value(by));
 	if (cwd)
 		field("directory:", "%s", cwd);
 	if (!v->is_scope)

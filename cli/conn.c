@@ -41,6 +41,7 @@ say_invalid(const char *text)
 		{"warn_signal", "--warn"},
 		{"watchdog_usec", "--watchdog"},
 		{"since", "--since"},
+		{"user", "--as"},
 	};
 	size_t n = strcspn(text, ":");
 

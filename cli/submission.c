@@ -194,6 +194,8 @@ add_options(const struct cli *cli, struct submission *s, json_t *params)
 	if (r == 0)
 		r = add_string(cli, s, params, "stop_signal", s->signal);
 	if (r == 0)
+		r = add_string(cli, s, params, "user", s->as);
+	if (r == 0)
 		r = add_int(cli, params, "grace_usec", s->grace, s->grace);
 	if (r == 0)
 		r = add_int(cli, params, "priority", s->priority.given, s->priority.v);

@@ -24,7 +24,7 @@ enum { SUBMISSION_KEY = 34 }; /* bytes of a key made here, and its NUL */
 
 struct submission {
 	struct context context;
-	const char *signal, *chdir, *env_mode, *shell, *key, *if_exists, *in, *warn;
+	const char *signal, *chdir, *env_mode, *shell, *key, *if_exists, *in, *warn, *as;
 	int64_t grace, watchdog, backoff; /* microseconds */
 	struct options_int priority, retries;
 	struct options_list env;
@@ -96,7 +96,7 @@ struct submission {
 		 0,                                                                                \
 		 "all|none|LIST",                                                                  \
 		 "variables taken from here: all, none, or these names with\n"                     \
-		 "commas between (default: all)",                                                  \
+		 "commas between (default: all; with --as: none)",                                 \
 		 OPTIONS_STRING,                                                                   \
 		 offsetof(S, F.env_mode)},                                                         \
 		{"stdin",                                                                          \
@@ -112,6 +112,13 @@ struct submission {
 		{"shell",        0,                                                                \
 		 "TEXT",         "run TEXT with /bin/sh -c; what follows is $1, $2 ...",           \
 		 OPTIONS_STRING, offsetof(S, F.shell)},                                            \
+		{"as",                                                                             \
+		 0,                                                                                \
+		 "USER",                                                                           \
+		 "make it a job of this user (name or uid); for root and the\n"                    \
+		 "administrators of the configuration",                                            \
+		 OPTIONS_STRING,                                                                   \
+		 offsetof(S, F.as)},                                                               \
 	{                                                                                          \
 		"priority", 0, "N", "a larger one starts earlier", OPTIONS_INT,                    \
 			offsetof(S, F.priority)                                                    \

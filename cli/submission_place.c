@@ -202,7 +202,8 @@ env_add(struct env *e, const char *word)
 static int
 add_env(const struct cli *cli, struct submission *s, json_t *params)
 {
-	const char *mode = s->env_mode ? s->env_mode : "all";
+	/* What is in ours is not for another user, unless it is named. */
+	const char *mode = s->env_mode ? s->env_mode : s->as ? "none" : "all";
 	struct env e = {.cli = cli, .s = s, .out = json_object()};
 	int r = 0;
 
