@@ -78,6 +78,10 @@ lower_spawner(bool root_jobs)
 	return lower(keep | for_hidden_proc, keep | for_hidden_proc);
 }
 
+#ifndef LANDLOCK_ACCESS_FS_TRUNCATE
+#define LANDLOCK_ACCESS_FS_TRUNCATE (UINT64_C(1) << 14)
+#endif
+
 #ifdef CTX_CRASH_POINTS
 /* They leave marks elsewhere. */
 static uint64_t
@@ -86,9 +90,6 @@ landlock_files(void)
 	return 0;
 }
 #else
-#ifndef LANDLOCK_ACCESS_FS_TRUNCATE
-#define LANDLOCK_ACCESS_FS_TRUNCATE (UINT64_C(1) << 14)
-#endif
 enum { LANDLOCK_ABI_TRUNCATE = 3 };
 
 static uint64_t
