@@ -77,12 +77,24 @@ controllers_in(int dir, const char *name)
 	return bits;
 }
 
+/* A cgroup that holds a process can give memory and io to none below it. With the others, which
+ * know threads, it would become the root of a threaded tree, in which no job could be started. */
+static bool
+holds_processes(int parent_fd)
+{
+	char text[16];
+
+	return file_read_at(parent_fd, "cgroup.procs", text, sizeof(text)) != 0;
+}
+
 /* One at a time: one that is refused does not keep the others away. */
 static int
 enable(int parent_fd, const struct controller *c)
 {
 	char text[16];
 
+	if (holds_processes(parent_fd))
+		return -EBUSY;
 	(void)snprintf(text, sizeof(text), "+%s", c->name);
 	return write_text(parent_fd, "cgroup.subtree_control", text);
 }

@@ -128,6 +128,21 @@ class Archive:
         return self.out.getvalue()
 
 
+def add_programs(a, programs):
+    """Busybox with all its names, PROGRAMS (where each is to be: what it is), and the libraries that these need."""
+    a.file("bin/busybox", shutil.which("busybox"))
+    for applet in command("busybox", "--list").split():
+        if applet != "busybox":
+            a.link("bin/" + applet, "busybox")
+    libs = set()
+    for name, path in programs.items():
+        a.file(name, path)
+        p = subprocess.run(["ldd", path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+        libs |= set(re.findall(r"(?:=> |^\s*)(/\S+) \(0x", p.stdout.decode(), re.M))
+    for lib in sorted(libs):
+        a.file(lib, lib)
+
+
 def base(build, modules):
     """What every boot has."""
     a = Archive()
@@ -136,18 +151,8 @@ def base(build, modules):
         a.file("modules/" + os.path.basename(path), path)
     for d in ("dev", "proc", "sys", "run", "tmp", "disk"):
         a.folder(d)
-    a.file("bin/busybox", shutil.which("busybox"))
-    for applet in command("busybox", "--list").split():
-        if applet != "busybox":
-            a.link("bin/" + applet, "busybox")
-    libs = set()
-    for prog in ("ctxd", "ctxctl", "ctx-spawner", "tests/host/powercut-job"):
-        path = os.path.join(build, prog)
-        a.file("bin/" + os.path.basename(prog).replace("powercut-", ""), path)
-        p = subprocess.run(["ldd", path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
-        libs |= set(re.findall(r"(?:=> |^\s*)(/\S+) \(0x", p.stdout.decode(), re.M))
-    for lib in sorted(libs):
-        a.file(lib, lib)
+    add_programs(a, {"bin/" + os.path.basename(prog).replace("powercut-", ""): os.path.join(build, prog)
+                     for prog in ("ctxd", "ctxctl", "ctx-spawner", "tests/host/powercut-job")})
     a.file("init", os.path.join(HERE, "powercut-init.sh"))
     a.file("load", os.path.join(HERE, "powercut-load.sh"))
     a.text("ctxd.conf", CONF, 0o600)

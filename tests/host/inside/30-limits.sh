@@ -1,14 +1,13 @@
 # 30-limits.sh - controllers for the jobs' cgroups: limits of a class, and restarts of everything under a living job.
 # Which controllers there are is up to the kernel and the host; what is not there must be said.
 # shellcheck shell=bash
-plan 33
+plan 32
 jobs=/sys/fs/cgroup/system.slice/ctx-jobs.service
 conf=/etc/ctxd/ctxd.conf.d/30-limits.conf
 printf '[class boxed]\nmemory_max=64M\ncpu_max=150%%\npids_max=20\nio_weight=50\nlimit_nofile=123\nnice=-3\n' >"$conf"
 systemctl reload ctxd.service
 ok $? "a class with limits"
 is "$(prop ctx-jobs.service ActiveState)" active "the holder of the cgroups is active"
-is "$(prop ctx-jobs.service SubState)" exited "and runs nothing itself"
 [ -z "$(cat "$jobs/cgroup.procs")" ]
 ok $? "its cgroup holds no process"
 
@@ -21,7 +20,6 @@ for pair in memory:memory_max cpu:cpu_max pids:pids_max io:io_weight; do
 		missing+=("${pair#*:}")
 	fi
 done
-echo "# controllers: ${there[*]:-none}; not enforced: ${missing[*]:-nothing}"
 # Any controller that is not of threads shows what a unit must not do; the test's host may have given us this one.
 if [ "${#there[@]}" = 0 ] && grep -qw hugetlb /sys/fs/cgroup/cgroup.controllers; then
 	for dir in /sys/fs/cgroup /sys/fs/cgroup/system.slice "$jobs"; do
@@ -29,6 +27,7 @@ if [ "${#there[@]}" = 0 ] && grep -qw hugetlb /sys/fs/cgroup/cgroup.controllers;
 	done
 	there+=(hugetlb)
 fi
+echo "# controllers: ${there[*]:-none}; not enforced: ${missing[*]:-nothing}"
 unenforced_is() { # ID WORD...
 	[ "$(ctxctl --json status "$1" | python3 -c 'import json,sys; j=json.load(sys.stdin); print(*(j[0] if isinstance(j,list) else j)["limits_unenforced"])')" = "${*:2}" ]
 }
