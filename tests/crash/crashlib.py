@@ -337,7 +337,8 @@ class Trial:
                     bad.append(f"job {id} is {j['state']} with {j['exit_code']} ({j['cause']}), the witness says {begins}, {code}")
             elif j["exit_code"] is not None and code != j["exit_code"]:
                 bad.append(f"job {id} is {j['state']} with {j['exit_code']}, the witness says {code}")
-            if j["state"] == "interrupted" and (j["exit_code"] is not None or j["signal"] is not None):
+            told = j["cause_code"] == "shutdown" and j["known_by"] in ("monitor", "result_file")  # how it ended on STOP
+            if j["state"] == "interrupted" and not told and (j["exit_code"] is not None or j["signal"] is not None):
                 bad.append(f"job {id} is interrupted, yet has an exit status")
             alive = self.d.job_pids(id) if j["state"] not in ACTIVE else []
             if alive and not j["survivors_possible"]:

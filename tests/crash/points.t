@@ -249,6 +249,18 @@ class CancelNow(Cancel):
     now = True
 
 
+class ShutDown(Cancel):
+    """Told by its monitor that it ended on STOP, or found dead: both are `interrupted`."""
+
+    def act(self):
+        self.t.call("Shutdown")
+        self.t.wait_crash()
+
+    def outcome(self):
+        j = self.one()
+        return "shut down" if (j["state"], j["cause_code"]) == ("interrupted", "shutdown") else super().outcome()
+
+
 class Deadline(Gated):
     params = {"timeout_usec": 300000}
 
@@ -401,7 +413,7 @@ class Adopt(Gated):
 
 
 OPS = {"start": Start, "submit": Submit, "stdin": Stdin, "queue": Queue, "progress": Progress, "extend": Extend, "self-extend": SelfExtend,
-       "cancel": Cancel, "cancel now": CancelNow, "deadline": Deadline, "cancel queued": CancelQueued, "scope": Scope,
+       "cancel": Cancel, "cancel now": CancelNow, "shutdown": ShutDown, "deadline": Deadline, "cancel queued": CancelQueued, "scope": Scope,
        "tree": Tree, "retry": Retry, "retry by itself": RetryByItself,
        "resolve": Resolve, "prune": Prune, "lost": Lost, "unborn": Unborn, "adopt": Adopt}
 

@@ -4,7 +4,8 @@
 A machine in QEMU (powercut_machine.py; no KVM needed) has its state directory on an ext4 disk whose volatile write cache is ours
 (powercut_disk.py): at a cut, what the machine wrote since its last flush is lost, wholly or in part, in any order, page by page.
 So it is not only `kill -9` of QEMU, which would keep all that had been written. The moment is a random one, or the one that hurts
-most: at a flush, before or after it takes effect, or between two writes. Each boot mounts with one of data=ordered, journal and
+most: at a flush, before or after it takes effect, or between two writes; twice in each run it is the flush of the commit of a
+submission. Each boot mounts with one of data=ordered, journal and
 writeback, and has its run directory on tmpfs or on that disk.
 
 What was acknowledged, what each job did and what was seen of its end is told on a serial line, which is outside of the machine.
@@ -35,6 +36,8 @@ ROOT = os.path.realpath(os.path.join(HERE, "..", ".."))
 CUTS = int(os.environ.get("CTX_POWERCUT_CUTS") or "3")
 SEED = int(os.environ.get("CTX_POWERCUT_SEED") or int.from_bytes(os.urandom(4), "big"))
 PATIENCE = 240  # seconds for what a machine does; only an end
+COMMITS = (1, 3)  # the cuts that are at the commit of a submission
+QUIET = 0.8  # seconds; longer than a job takes from its start to its first word
 rng = random.Random(SEED)
 ledger = judge.Ledger()
 rows = {}  # of the database at the beginning of this boot, as ctxd has it
@@ -61,7 +64,7 @@ def orders(work):
     script = [f"keyed {n.text} {n.seconds} {n.code} {n.bytes}" for n in again]
     script += [f"conflict {n.text}" for n in again[-1:]]
     options = "data=" + rng.choice(["ordered", "journal", "writeback"])
-    where = rng.choice(["/run/ctxd", "/disk/run"])
+    where = rng.choice(["/run/ctxd", "/disk/run"]) if machine.boot else "/run/ctxd"
     diag(f"boot {machine.boot + 1}: {options}, run directory {where}")
     return (f"BOOT={machine.boot + 1}\nOPTIONS={options}\nRUN={where}\nWORK={work}\nagain() {{\n:\n" + "\n".join(script) + "\n}\n"
             + ("sed -i 's/^running = 2$/running = 30/' /ctxd.conf\n" if work == "drain" else ""))
@@ -89,13 +92,24 @@ def examine():
     return bad
 
 
-def power_off(moment):
-    """The power goes now: first that of the disk, and a moment later, in which only what rests on earlier flushes may be told,
+def silence():
+    """The disk is dead, and whoever waits for it stands still: until nobody has said anything for a while. What is told too early,
+    by a client that has its answer or by a job that was started before its commit, is told by then."""
+    told, since, end = -1, 0, time.monotonic() + 10
+    while time.monotonic() < min(since + QUIET, end) or told < 0:
+        size = os.path.getsize(machine.path(f"witness.{machine.boot}"))
+        if size != told:
+            told, since = size, time.monotonic()
+        time.sleep(0.05)  # allow-sleep: nothing is what is waited for
+
+
+def power_off(moment, keep=None):
+    """The power goes now: first that of the disk, and a while later, in which only what rests on earlier flushes may be told,
     that of the machine. What was told until then goes into the ledger."""
     machine.disk.die()
-    time.sleep(rng.uniform(0.3, 0.7))  # allow-sleep: for what is told too early
+    silence()
     machine.kill()
-    keep = rng.choice(["none", "none", "none", "none", "pages", "pages", "all"])
+    keep = keep or rng.choice(["none", "none", "none", "none", "pages", "pages", "all"])
     unflushed, lost = machine.disk.cut(rng, keep)
     looked = {"snapshot 0", "snapshot 1"} <= set(machine.lines())
     bad = examine() if looked and not os.path.exists(machine.path(f"cut.{machine.boot}")) else []
@@ -105,6 +119,21 @@ def power_off(moment):
     totals["lost"] += lost
     diag(f"boot {machine.boot} was cut at {moment}: {unflushed} sectors unflushed, kept {keep}: {lost} lost")
     return bad
+
+
+def strike_commit():
+    """Cut the power where the commit of a submission that starts a job waits for the disk: what is answered or started too early is
+    so by then, and the row is lost."""
+    wait_until(lambda: len(told("acked")) >= 40, "submissions to be acknowledged", PATIENCE, 0.1)
+    before = len(told("try"))
+
+    def tried():
+        return [x for x in told("try")[before:] if x.startswith("try s.")]
+
+    name = wait_until(tried, "another submission", PATIENCE, 0.01)[0].split(" ")[1]
+    machine.disk.arm("flush", 1, name.encode())
+    need(machine.disk.struck.wait(PATIENCE), f"a machine that commits {name}")
+    return power_off(f"the commit of {name}", "none")
 
 
 def strike():
@@ -162,6 +191,12 @@ def _():
     disk.cut(rng, "none")
     is_(disk.read(size - 4096, 4096), a, "the flush that was cut did nothing")
     disk.power_on()
+    disk.arm("flush", 1, c[:100])
+    ok(disk.write(size - 4096, b) and disk.flush() and disk.write(size - 8192, c))
+    is_((disk.flush(), disk.struck.is_set()), (False, True), "a cut at the flush of certain bytes")
+    disk.cut(rng, "none")
+    is_(disk.read(size - 8192, 8192), d + b, "which are lost")
+    disk.power_on()
     disk.write(size - 8192, bytes(8192), fua=True)
 
 
@@ -175,7 +210,7 @@ def cut_case(number):
 
     @case(f"cut {number}{', and another while it starts' if twice else ''}: nothing lost, nothing doubled, nothing invented")
     def _():
-        bad = strike()
+        bad = strike_commit() if number in COMMITS else strike()
         if twice:
             bad += strike_start()
         boot("load" if number < CUTS else "drain")

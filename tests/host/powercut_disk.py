@@ -6,7 +6,7 @@ completed flush (or with FUA) stays; of each page of 4 KiB written since then, t
 
 The cut can also be ordered for a certain moment: arm("write" | "flush" | "flushed", N) lets the Nth such request from now be the
 last that reaches the disk; .struck is set then, and nothing is answered any more. "flush" is lost itself, "flushed" is done and
-not answered.
+not answered. With holding=BYTES only a flush counts that has to bring these bytes onto the disk.
 """
 import os
 import socket
@@ -14,6 +14,7 @@ import struct
 import threading
 
 SECTOR = 512
+PAGE = 8  # sectors
 OPT_MAGIC = 0x3E889045565A9
 READ, WRITE, DISC, FLUSH = range(4)
 FUA = 1
@@ -28,7 +29,7 @@ class Disk:
         self.lock = threading.Lock()
         self.dead = False
         self.struck = threading.Event()
-        self.armed = None  # (what, how many more)
+        self.armed = None  # (what, how many more, which bytes)
         self.flushes = 0
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.bind(path)
@@ -67,14 +68,17 @@ class Disk:
 
     # What becomes of it
 
-    def arm(self, what, count):
+    def arm(self, what, count, holding=b""):
         with self.lock:
-            self.armed = (what, count)
+            self.armed = (what, count, holding)
+
+    def _is_pending(self, holding):
+        return any(holding in os.pread(self.fd, PAGE * SECTOR, page * PAGE * SECTOR) for page in {s // PAGE for s in self.pending})
 
     def _strikes(self, what):
-        if not self.armed or self.armed[0] != what:
+        if not self.armed or self.armed[0] != what or (self.armed[2] and not self._is_pending(self.armed[2])):
             return False
-        self.armed = (what, self.armed[1] - 1)
+        self.armed = (what, self.armed[1] - 1, self.armed[2])
         if self.armed[1] > 0:
             return False
         self.dead = True
@@ -94,7 +98,7 @@ class Disk:
             lost, chance = 0, rng.random()
             kept = {}  # by page
             for sector in sorted(self.pending):
-                page = sector // 8
+                page = sector // PAGE
                 if page not in kept:
                     kept[page] = keep == "all" or (keep == "pages" and rng.random() < chance)
                 if not kept[page]:
