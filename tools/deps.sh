@@ -25,7 +25,7 @@ DEPS_fuzz="clang libclang-rt-dev"
 # For the examples in other languages, which are tested where these are.
 DEPS_examples="golang-go nodejs"
 # To build packages, with the unit tests, and judge them; tests/host/package.t does it in trees of its own.
-DEPS_package="build-essential debhelper dpkg-dev lintian fakeroot rpm perl python3 sqlite3 strace libmicrohttpd-dev"
+DEPS_package="$DEPS_test build-essential debhelper dpkg-dev lintian fakeroot rpm"
 # For .ci/run: sanitizer and valgrind runs, trees of both releases, a real systemd, shells that complete, a real ssh.
 DEPS_host="valgrind debootstrap systemd systemd-sysv systemd-container dbus mount bash-completion zsh fish openssh-server openssh-client"
 # For tests/host/metrics.t: a real Prometheus, and its tools.
