@@ -49,12 +49,12 @@ objs = $(patsubst %.c,$(B)/%.o,$(sort $(wildcard $(1)/*.c)))
 lib = $(foreach l,$(1),$(B)/lib$(notdir $(l)).a)
 
 PROGRAMS := $(B)/ctxd $(B)/ctxctl $(B)/ctx-spawner
-# The exporter is a program by itself, and built where its HTTP server (libmicrohttpd) is to be had.
-MHD_LIBS := $(shell $(PKGCONFIG) --libs libmicrohttpd 2>/dev/null)
-PROGRAMS += $(if $(MHD_LIBS),$(B)/ctx-exporter)
+# The exporter is a program by itself, and built where its HTTP server (libmicrohttpd) and client (libcurl) are to be had.
+EXPORTER_LIBS := $(shell $(PKGCONFIG) --libs libmicrohttpd libcurl 2>/dev/null)
+PROGRAMS += $(if $(EXPORTER_LIBS),$(B)/ctx-exporter)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 # What belongs to the exporter is installed with it.
-WITHOUT := $(if $(MHD_LIBS),,man/ctx-exporter.8 systemd/ctx-exporter.service systemd/ctx-exporter.socket)
+WITHOUT := $(if $(EXPORTER_LIBS),,man/ctx-exporter.8 systemd/ctx-exporter.service systemd/ctx-exporter.socket)
 MANPAGES := $(filter-out $(WITHOUT),$(wildcard man/*.[1-8]))
 UNITS := $(filter-out $(WITHOUT),$(wildcard systemd/*.service systemd/*.socket))
 
@@ -82,7 +82,7 @@ $(B)/ctx-spawner: $(call objs,spawner) $(call lib,record base)
 	$(CC) $(CFLAGS) $(LDFLAGS) $(STATIC) -o $@ $^
 
 $(B)/ctx-exporter: $(call objs,exporter) $(call lib,client metrics varlink base)
-	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(MHD_LIBS) $(JANSSON_LIBS) -lm
+	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(EXPORTER_LIBS) $(JANSSON_LIBS) -lm
 
 define layer_rule
 $(call lib,$(1)): $(call objs,$(1))
@@ -123,7 +123,7 @@ install: all install-lib
 	install -m 755 $(B)/ctxctl $(DESTDIR)$(PREFIX)/bin/ctxctl
 	install -m 755 $(B)/ctxd $(DESTDIR)$(PREFIX)/sbin/ctxd
 	install -m 755 $(B)/ctx-spawner $(DESTDIR)$(PREFIX)/libexec/ctxd/ctx-spawner
-	$(if $(MHD_LIBS),install -m 755 $(B)/ctx-exporter $(DESTDIR)$(PREFIX)/libexec/ctxd/ctx-exporter)
+	$(if $(EXPORTER_LIBS),install -m 755 $(B)/ctx-exporter $(DESTDIR)$(PREFIX)/libexec/ctxd/ctx-exporter)
 	for m in $(MANPAGES); do d=$(DESTDIR)$(PREFIX)/share/man/man$${m##*.}; install -d "$$d" && install -m 644 "$$m" "$$d/"; done
 	install -d $(DESTDIR)$(PREFIX)/share/varlink $(DESTDIR)$(SYSCONFDIR)/ctxd/ctxd.conf.d
 	install -m 644 daemon/api/io.ctxd.varlink $(DESTDIR)$(PREFIX)/share/varlink/io.ctxd.varlink

@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "client/client.h"
 #include "exporter/collect.h"
+#include "exporter/traces.h"
 
 enum { ANSWER_MS = 5000 };
 #define KEPT_NS NSEC_PER_SEC
@@ -25,16 +26,17 @@ struct collect {
 	pthread_mutex_t lock;
 	const char *socket; /* borrowed; may be NULL */
 	char mode;
-	struct ctxd_client *client; /* NULL: not connected */
-	bool asked, up;             /* UP: the last time it answered */
-	int64_t at_ns;              /* when that was */
-	json_t *stats, *metrics;    /* of the last answer; NULL while it is not up */
+	const struct traces *traces; /* not owned; may be NULL */
+	struct ctxd_client *client;  /* NULL: not connected */
+	bool asked, up;              /* UP: the last time it answered */
+	int64_t at_ns;               /* when that was */
+	json_t *stats, *metrics;     /* of the last answer; NULL while it is not up */
 	uint64_t fetched, failed;
 	struct ctxd_failure failure;
 };
 
 struct collect *
-collect_new(const char *socket, char mode)
+collect_new(const char *socket, char mode, const struct traces *traces)
 {
 	struct collect *c = calloc(1, sizeof(*c));
 
@@ -42,6 +44,7 @@ collect_new(const char *socket, char mode)
 		return NULL;
 	c->socket = socket;
 	c->mode = mode;
+	c->traces = traces;
 	if (pthread_mutex_init(&c->lock, NULL) != 0) {
 		free(c);
 		return NULL;
@@ -109,6 +112,25 @@ refresh(struct collect *c)
 		mono_now().ns; /* counted from the answer: a slow one is not asked at once again */
 }
 
+static void
+put_traces(const struct metrics_text *t, const struct traces *traces)
+{
+	struct traces_counts n;
+
+	if (!traces)
+		return;
+	traces_counts(traces, &n);
+	metrics_text_one(t, "ctx_exporter_spans_sent", "counter", "Spans that the collector took.",
+			 (double)n.sent);
+	metrics_text_one(t, "ctx_exporter_spans_refused", "counter",
+			 "Spans that the collector did not want: dropped.", (double)n.refused);
+	metrics_text_one(t, "ctx_exporter_posts", "counter", "Requests to the collector.",
+			 (double)n.requests);
+	metrics_text_one(t, "ctx_exporter_posts_failed", "counter",
+			 "Requests to the collector that have to be tried again.",
+			 (double)n.failed);
+}
+
 void
 collect_metrics(struct collect *c, enum metrics_format format, struct buf *out)
 {
@@ -121,6 +143,7 @@ collect_metrics(struct collect *c, enum metrics_format format, struct buf *out)
 			 (double)c->fetched);
 	metrics_text_one(&t, "ctx_exporter_fetches_failed", "counter",
 			 "How often it did not answer.", (double)c->failed);
+	put_traces(&t, c->traces);
 	if (c->up)
 		metrics_text_daemon(&t, c->stats, c->metrics);
 	(void)pthread_mutex_unlock(&c->lock);

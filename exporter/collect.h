@@ -11,7 +11,9 @@ struct buf;
 struct collect;
 
 /* SOCKET (may be NULL) and MODE as for ctxd_socket_path; borrowed. NULL on ENOMEM. */
-struct collect *collect_new(const char *socket, char mode);
+struct traces;
+/* What TRACES (borrowed; NULL: no spans are exported) has done is told, too. */
+struct collect *collect_new(const char *socket, char mode, const struct traces *traces);
 struct collect *collect_free(struct collect *c);
 /* All metrics as text appended to OUT, `ctx_up 0` among them when ctxd does not answer. */
 void collect_metrics(struct collect *c, enum metrics_format format, struct buf *out);

@@ -347,4 +347,11 @@ metrics_text_daemon(const struct metrics_text *t, const json_t *stats, const jso
 	if (value_of(metrics, "commits_failed", &v))
 		metrics_text_one(t, "ctx_commits_failed", "counter",
 				 "Commits that failed: their requests were refused.", v);
+	if (value_of(metrics, "spans_waiting", &v))
+		metrics_text_one(t, "ctx_outbox_spans", "gauge", "Spans that wait to be exported.",
+				 v);
+	if (value_of(metrics, "spans_dropped", &v))
+		metrics_text_one(
+			t, "ctx_outbox_dropped", "counter",
+			"Spans for which the outbox had no room, since the database was made.", v);
 }
