@@ -17,6 +17,7 @@
 #include "cli/options.h"
 #include "cli/out.h"
 #include "cli/remote.h"
+#include "varlink/varlink.h"
 
 const struct cli_command cli_commands[] = {
 #define COMMAND(id, name, alias, help) {name, alias, help, cmd_##id},
@@ -167,6 +168,7 @@ main(int argc, char **argv)
 	int r, failed;
 
 	claim_standard();
+	varlink_watch_memory();
 	r = dispatch(&g, argc, argv);
 	remote_done(&g.cli);
 	failed = out_flush();

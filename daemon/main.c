@@ -24,6 +24,7 @@
 #include "notify.h"
 #include "place.h"
 #include "recoverdb.h"
+#include "varlink/varlink.h"
 
 enum { EXIT_USAGE = 2, EXIT_CONFIG = 78, EXIT_DATABASE = 79, LISTEN_MAX = 4 };
 
@@ -476,6 +477,7 @@ main(int argc, char **argv)
 	}
 	CRASH_PROCESS();
 	log_init("ctxd");
+	varlink_watch_memory();
 	r = load_config(&o, &policy);
 	if (r != 0 || o.check_config)
 		return r;

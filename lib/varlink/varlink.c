@@ -7,6 +7,7 @@
  * member; errors stay in the buffer, as with jw. */
 #include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -91,19 +92,57 @@ json_why(const json_error_t *e)
 	return "not valid JSON";
 }
 
+/* jansson forgets about some failures of an allocation: what it then hands out lacks bytes of a
+ * string, or it takes the text to be wrong. A command that lacks a byte must not be run. So a
+ * program has all its allocations watched; where that is not done errno tells most of it. */
+static _Thread_local bool starved;
+
+static void *
+watched_malloc(size_t n)
+{
+	void *p = malloc(n);
+
+	if (!p)
+		starved = true;
+	return p;
+}
+
+void
+varlink_watch_memory(void)
+{
+	json_set_alloc_funcs(watched_malloc, free);
+}
+
+static json_t *
+load(const char *msg, size_t len, json_error_t *e, bool *ret_starved)
+{
+	json_t *root;
+
+	errno = 0;
+	starved = false;
+	root = json_loadb(msg, len, JSON_REJECT_DUPLICATES, e);
+	*ret_starved = starved || errno == ENOMEM ||
+		       (!root && json_error_code(e) == json_error_out_of_memory);
+	if (!*ret_starved)
+		return root;
+	json_decref(root);
+	return NULL;
+}
+
 static int
 message_load(json_t **ret, const char *msg, size_t len, size_t containers_max, const char **why)
 {
 	json_error_t e;
+	bool no_memory;
 	json_t *root;
 
 	if (!shape_ok(msg, len, containers_max)) {
 		*why = "nested too deeply, or too many arrays and objects";
 		return VARLINK_E_BAD;
 	}
-	root = json_loadb(msg, len, JSON_REJECT_DUPLICATES, &e);
+	root = load(msg, len, &e, &no_memory);
 	if (!root) {
-		if (json_error_code(&e) == json_error_out_of_memory)
+		if (no_memory)
 			return err_raise(-ENOMEM, "parse a message of %zu bytes", len);
 		*why = json_why(&e);
 		return VARLINK_E_BAD;
@@ -338,9 +377,11 @@ varlink_call_write(struct buf *out, const char *method, json_t *params, unsigned
 		jw_bool(&j, "more", true);
 	if (flags & VARLINK_ONEWAY)
 		jw_bool(&j, "oneway", true);
+	errno = 0;
 	if (params) {
 		jw_raw(&j, "parameters", "", 0);
-		r = json_dump_callback(params, dump_to_buf, out, JSON_COMPACT);
+		if (json_dump_callback(params, dump_to_buf, out, JSON_COMPACT) < 0)
+			r = errno == ENOMEM ? -ENOMEM : -EINVAL;
 	}
 	jw_obj_close(&j);
 	(void)buf_putc(out, '\0');
@@ -348,7 +389,7 @@ varlink_call_write(struct buf *out, const char *method, json_t *params, unsigned
 		return 0;
 	if (buf_len(out) > before)
 		out->end = out->start + before;
-	return err_raise(out->failed ? out->failed : -EINVAL, "write a call of %s", method);
+	return err_raise(out->failed ? out->failed : r, "write a call of %s", method);
 }
 
 static int

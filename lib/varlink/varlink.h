@@ -27,6 +27,10 @@ enum {
 int varlink_next(const struct buf *in, size_t max, size_t *scanned, const char **ret_msg,
 		 size_t *ret_len);
 
+/* For main: notice each allocation of jansson's that fails, so that no message comes out of the
+ * functions below that lacks a part of it. Not for a library: it is for the whole process. */
+void varlink_watch_memory(void);
+
 struct varlink_call {
 	json_t *root;       /* owned */
 	const char *method; /* inside root: full name, interface and method */
