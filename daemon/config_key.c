@@ -121,6 +121,17 @@ config_key_class_give(const struct config_key *k, struct policy_class *c)
 		*flag = true;
 }
 
+/* 0 is unset, unless it is a value that can be given. */
+static char *
+size_or_value(const struct config_key *k, const void *field)
+{
+	int64_t v = 1;
+
+	if (k->type == POLICY_SIZE && k->min == 0)
+		memcpy(&v, field, sizeof(v));
+	return v == 0 ? strdup("0") : policy_value_format(k->type, field);
+}
+
 char *
 config_key_format(const struct config_key *k, const void *obj)
 {
@@ -132,7 +143,7 @@ config_key_format(const struct config_key *k, const void *obj)
 		memcpy(&v, field, sizeof(v));
 		return text_format("%lld", (long long)v);
 	}
-	return policy_value_format(k->type, field);
+	return size_or_value(k, field);
 }
 
 bool
@@ -162,7 +173,7 @@ config_key_range(const struct config_key *k, struct buf *b, const char *before, 
 	case POLICY_SIZE:
 	case POLICY_DUR:
 	case POLICY_PERCENT:
-		min = policy_value_format(k->type, &k->min);
+		min = size_or_value(k, &k->min);
 		max = policy_value_format(k->type, &k->max);
 		break;
 	case POLICY_MODE:
@@ -194,7 +205,10 @@ config_key_allowed(const struct config_key *k, struct buf *b)
 				 config_key_empty_allowed(k) ? ", or empty for no limit" : "");
 		return;
 	case POLICY_SIZE:
-		config_key_range(k, b, "a size from ", ", such as 512K, 64M or 1G");
+		config_key_range(k, b, "a size from ",
+				 config_key_empty_allowed(k)
+					 ? ", such as 512K, 64M or 1G, or empty for no limit"
+					 : ", such as 512K, 64M or 1G");
 		return;
 	case POLICY_DUR:
 		config_key_range(k, b, "a span of time from ", ", such as 90s, 10m or 1h30m");

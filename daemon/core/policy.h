@@ -59,7 +59,7 @@ struct policy {
 	int64_t running, queued, running_per_user, queued_per_user;
 	int64_t timeout_us, max_timeout_us, grace_us, stop_signal;
 	int64_t output_max;
-	int64_t keep_jobs_us, keep_output_us, keep_max_jobs;
+	int64_t keep_jobs_us, keep_output_us, keep_max_jobs, keep_output_per_user;
 	struct policy_names admins;
 	struct policy_env_mode env_mode;
 	struct policy_names env_deny;

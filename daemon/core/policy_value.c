@@ -295,10 +295,10 @@ policy_value_parse(enum policy_type t, const char *text, int64_t min, int64_t ma
 			return r;
 		break;
 	case POLICY_INT:
-		if (!*text)
+	case POLICY_SIZE:
+		if (!*text && (t == POLICY_INT || min > 0)) /* no limit */
 			break;
 		/* fall through */
-	case POLICY_SIZE:
 	case POLICY_DUR:
 	case POLICY_SIGNAL:
 	case POLICY_ONINTERRUPT:
@@ -380,7 +380,7 @@ policy_value_format(enum policy_type t, const void *field)
 	case POLICY_INT:
 		return *v == 0 ? strdup("") : text_format("%lld", (long long)*v);
 	case POLICY_SIZE:
-		return strdup(text_size_format((uint64_t)*v, text, sizeof(text)));
+		return strdup(*v == 0 ? "" : text_size_format((uint64_t)*v, text, sizeof(text)));
 	case POLICY_DUR:
 		return strdup(*v == 0 ? "" : dur_format(dur_usec(*v), text, sizeof(text)));
 	case POLICY_SIGNAL:

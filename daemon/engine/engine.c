@@ -265,6 +265,7 @@ engine_policy_set(struct engine *g, struct policy *p)
 	g->policy = p;
 	limits_warn(g);
 	sched_kick(g);
+	retain_soon(g);
 }
 
 const struct policy *

@@ -487,6 +487,9 @@ void watch_again(struct engine *g, uint64_t job);
 void watch_done(struct engine *g);
 void retain_init(struct engine *g);
 void retain_done(struct engine *g);
+void retain_soon(struct engine *g); /* there is something to do before the next regular look */
+/* J has ended: too much output may be kept for its user now. */
+void retain_output(struct engine *g, const struct job *j);
 enum { RETAIN_MAX = 64 };
 /* Delete N (at most RETAIN_MAX) records in the open transaction; their files after its commit. */
 int retain_delete(struct engine *g, const struct store_old *v, size_t n);

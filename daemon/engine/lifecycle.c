@@ -210,4 +210,5 @@ lifecycle_ended(struct engine *g, const struct job *j)
 	if (j->state == JOB_SUCCEEDED && j->has_stdin) /* others may be retried */
 		spool_remove(g, j->id);
 	watch_tell(g, j);
+	retain_output(g, j);
 }

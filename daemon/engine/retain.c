@@ -9,7 +9,7 @@
 #include "base/err.h"
 #include "engine/impl.h"
 
-enum { RETAIN_JOBS = 16, RETAIN_ENVS = 64 };
+enum { RETAIN_JOBS = 16, RETAIN_OVER = 32, RETAIN_ENVS = 64 };
 #define RETAIN_IDLE 60.0
 #define RETAIN_MORE 0.25 /* seconds to the next step while there is more */
 
@@ -21,7 +21,7 @@ struct remove_fx {
 	size_t n_inputs;
 	uint64_t inputs[RETAIN_ENVS];
 };
-_Static_assert(RETAIN_JOBS * 2 <= (int)RETAIN_MAX, "outputs and jobs of one step");
+_Static_assert(RETAIN_JOBS * 2 + RETAIN_OVER <= (int)RETAIN_MAX, "outputs and jobs of one step");
 
 static void
 remove_run(struct effect *fx, int result)
@@ -53,6 +53,27 @@ remove_new(struct engine *g)
 	return f;
 }
 
+void
+retain_soon(struct engine *g)
+{
+	if (!g->started || ev_timer_remaining(g->loop, &g->retain) <= RETAIN_MORE)
+		return;
+	ev_timer_stop(g->loop, &g->retain);
+	ev_timer_set(&g->retain, RETAIN_MORE, 0.);
+	ev_timer_start(g->loop, &g->retain);
+}
+
+void
+retain_output(struct engine *g, const struct job *j)
+{
+	int64_t bytes = 0;
+
+	if (g->policy->keep_output_per_user == 0 || j->out_bytes + j->err_bytes == 0)
+		return;
+	if (store_kept(g->store, j->uid, &bytes) == 0 && bytes > g->policy->keep_output_per_user)
+		retain_soon(g);
+}
+
 int
 retain_delete(struct engine *g, const struct store_old *v, size_t n)
 {
@@ -70,11 +91,7 @@ retain_delete(struct engine *g, const struct store_old *v, size_t n)
 	}
 	CRASH_COMMIT("ctxd.prune");
 	txn_defer(g->txn, &f->fx);
-	if (g->started && ev_timer_remaining(g->loop, &g->retain) > RETAIN_MORE) {
-		ev_timer_stop(g->loop, &g->retain); /* there is room to give back, maybe */
-		ev_timer_set(&g->retain, RETAIN_MORE, 0.);
-		ev_timer_start(g->loop, &g->retain);
-	}
+	retain_soon(g); /* there is room to give back, maybe */
 	return 0;
 }
 
@@ -90,6 +107,32 @@ old_outputs(struct engine *g, struct remove_fx *f, int64_t before, size_t *ret_n
 	}
 	if (r == 0)
 		f->n = f->n_outputs = *ret_n;
+	return r;
+}
+
+/* Of users for whom too much is kept: the oldest first. */
+static int
+outputs_over(struct engine *g, struct remove_fx *f, size_t *ret_n)
+{
+	int64_t most = g->policy->keep_output_per_user;
+	uint32_t uid;
+	int r = 0;
+
+	for (*ret_n = 0; most > 0 && *ret_n < RETAIN_OVER && r == 0; (*ret_n)++) {
+		r = store_kept_over(g->store, most, &uid);
+		if (r == STORE_E_NOT_FOUND)
+			return 0;
+		if (r == 0)
+			r = store_kept_oldest(g->store, uid, &f->v[f->n]);
+		if (r > 0)
+			return err_fold(r);
+		if (r == 0)
+			r = txn_write(g->txn, __func__);
+		if (r == 0)
+			r = store_output_gone(g->store, f->v[f->n].id);
+		if (r == 0)
+			f->n_outputs = ++f->n;
+	}
 	return r;
 }
 
@@ -166,7 +209,7 @@ step(struct engine *g)
 {
 	struct remove_fx *f = remove_new(g);
 	int64_t now = wall_to_usec(wall_now());
-	size_t a = 0, b = 0, c = 0;
+	size_t a = 0, b = 0, c = 0, d = 0;
 	bool more = false;
 	int r;
 
@@ -174,18 +217,20 @@ step(struct engine *g)
 		return false;
 	r = old_outputs(g, f, now - g->policy->keep_output_us, &a);
 	if (!r)
+		r = outputs_over(g, f, &d);
+	if (!r)
 		r = old_jobs(g, f, now - g->policy->keep_jobs_us, &b);
 	if (!r)
 		r = old_envs(g, f, now - g->policy->env_keep_us, &c);
 	if (r < 0)
 		(void)err_pass(r);
-	if (r == 0 && a + b + c == 0)
+	if (r == 0 && a + b + c + d == 0)
 		more = give_back(g);
 	if (f->n > 0 || f->n_inputs > 0)
 		txn_defer(g->txn, &f->fx);
 	else
 		free(f);
-	return more || a + b + c > 0;
+	return more || a + b + c + d > 0;
 }
 
 static void

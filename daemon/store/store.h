@@ -233,6 +233,12 @@ int store_job_delete(struct store *s,
 int store_old_outputs(struct store *s, int64_t before_us, struct store_old *ret, size_t max,
 		      size_t *ret_n);
 int store_output_gone(struct store *s, uint64_t id); /* mark: output was removed */
+/* How much output of ended jobs is kept for UID: cheap at any size. */
+int store_kept(struct store *s, uint32_t uid, int64_t *ret_bytes);
+/* One for whom more than LIMIT is kept; STORE_E_NOT_FOUND. */
+int store_kept_over(struct store *s, int64_t limit, uint32_t *ret_uid);
+/* The job of UID that ended first of those with any such output; STORE_E_NOT_FOUND. */
+int store_kept_oldest(struct store *s, uint32_t uid, struct store_old *ret);
 /* May somebody want the output of job ID? 0: no, for its record is gone, or marked as above. 1:
  * yes, or it is no job of this database. Or negative errno. */
 int store_output_kept(struct store *s, uint64_t id);

@@ -25,7 +25,12 @@ const char *const store_job_sql[Q_N] = {
 	[Q_JOB_LIVE] = "SELECT " STORE_COLUMNS " FROM job INDEXED BY job_unfinished"
 		       " WHERE state <= 4 AND state BETWEEN 2 AND 3 ORDER BY id",
 	[Q_VALUE_ADD] = "INSERT INTO job_value(name, value, job) VALUES(?, ?, ?)",
-	[Q_OUTPUT_BACK] = "UPDATE job SET output_gone = 0 WHERE id = ?",
+	/* Before a new attempt: what is kept of the output so far. */
+	[Q_OUTPUT_BACK] =
+		"UPDATE job SET output_gone = 0, out_earlier = CASE WHEN output_gone = 1 THEN 0"
+		" ELSE out_earlier + max(out_bytes - out_dropped, 0) + max(err_bytes - "
+		"err_dropped, 0)"
+		" END WHERE id = ? AND state = ?",
 };
 
 enum { COMMAND_MAX = 200, UPDATE_ID = C_N - C_STATE + 1, UPDATE_FROM };
@@ -309,21 +314,24 @@ store_job_insert(struct store *s, struct job *j, const struct strv *env)
 static int
 crossed_over(struct store *s, const struct job *j)
 {
+	if (j->state == JOB_SUCCEEDED)
+		return store_env_drop(s, j->id);
+	return store_env_ended(s, j->id, job_state_ended(j->state) ? j->ended_us : 0);
+}
+
+/* J, which is over in state FROM, is queued anew: output of the attempts so far may be gone, and
+ * there will be more. */
+static int
+output_back(struct store *s, const struct job *j, enum job_state from)
+{
 	sqlite3_stmt *st;
 	int r;
 
-	if (j->state == JOB_SUCCEEDED)
-		return store_env_drop(s, j->id);
-	if (job_state_ended(j->state))
-		return store_env_ended(s, j->id, j->ended_us);
-	r = store_env_ended(s, j->id, 0);
-	if (r < 0)
-		return r;
-	/* Output of the attempts so far may be gone; there will be more. */
 	st = store_db_write_stmt(s, Q_OUTPUT_BACK, &r);
 	if (!st)
 		return r;
 	(void)sqlite3_bind_int64(st, 1, (sqlite3_int64)j->id);
+	(void)sqlite3_bind_int(st, 2, (int)from);
 	return store_db_run(s, st);
 }
 
@@ -331,8 +339,12 @@ int
 store_job_update(struct store *s, const struct job *j, enum job_state from)
 {
 	sqlite3_stmt *st;
-	int r;
+	int r = 0;
 
+	if (job_state_ended(from) && !job_state_ended(j->state))
+		r = output_back(s, j, from);
+	if (r < 0)
+		return r;
 	st = store_db_write_stmt(s, Q_JOB_UPDATE, &r);
 	if (!st)
 		return r;

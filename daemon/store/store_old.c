@@ -19,6 +19,12 @@ const char *const store_old_sql[Q_N] = {
 		" AND (ended, id) > (?2, ?3) ORDER BY ended, id LIMIT ?4",
 	[Q_OUTPUT_KEPT] = "SELECT (SELECT state < 5 OR output_gone = 0 FROM job WHERE id = ?1),"
 			  " (SELECT seq FROM sqlite_sequence WHERE name = 'job')",
+	[Q_KEPT_OVER] = "SELECT uid FROM user_output WHERE bytes > ? LIMIT 1",
+	[Q_KEPT] = "SELECT bytes FROM user_output WHERE uid = ?",
+	[Q_KEPT_OLDEST] =
+		"SELECT id, attempt FROM job INDEXED BY job_kept WHERE state >= 5 AND"
+		" kind = 1 AND output_gone = 0 AND out_bytes + err_bytes + out_earlier > 0"
+		" AND uid = ? ORDER BY ended LIMIT 1",
 	[Q_OUTPUT_GONE] = "UPDATE job SET output_gone = 1 WHERE id = ?",
 	[Q_JOB_DELETE] = "DELETE FROM job WHERE id = ?",
 	[Q_HISTORY_DELETE] = "DELETE FROM history INDEXED BY history_job WHERE job = ?",
@@ -98,6 +104,58 @@ store_old_walk(struct store *s, int64_t before_us, int64_t uid, struct store_old
 		return r;
 	*ret_n = n;
 	*ret_over = n < max && seen < budget;
+	return 0;
+}
+
+int
+store_kept(struct store *s, uint32_t uid, int64_t *ret_bytes)
+{
+	_reset_ sqlite3_stmt *st;
+	int r;
+
+	st = store_db_stmt(s, Q_KEPT, &r);
+	if (!st)
+		return r;
+	(void)sqlite3_bind_int64(st, 1, uid);
+	r = store_db_row(s, st);
+	if (r < 0)
+		return r;
+	*ret_bytes = r > 0 ? sqlite3_column_int64(st, 0) : 0;
+	return 0;
+}
+
+int
+store_kept_over(struct store *s, int64_t limit, uint32_t *ret_uid)
+{
+	_reset_ sqlite3_stmt *st;
+	int r;
+
+	st = store_db_stmt(s, Q_KEPT_OVER, &r);
+	if (!st)
+		return r;
+	(void)sqlite3_bind_int64(st, 1, limit);
+	r = store_db_row(s, st);
+	if (r <= 0)
+		return r < 0 ? r : STORE_E_NOT_FOUND;
+	*ret_uid = (uint32_t)sqlite3_column_int64(st, 0);
+	return 0;
+}
+
+int
+store_kept_oldest(struct store *s, uint32_t uid, struct store_old *ret)
+{
+	_reset_ sqlite3_stmt *st;
+	int r;
+
+	st = store_db_stmt(s, Q_KEPT_OLDEST, &r);
+	if (!st)
+		return r;
+	(void)sqlite3_bind_int64(st, 1, uid);
+	r = store_db_row(s, st);
+	if (r <= 0)
+		return r < 0 ? r : STORE_E_NOT_FOUND;
+	ret->id = (uint64_t)sqlite3_column_int64(st, 0);
+	ret->attempt = (uint32_t)sqlite3_column_int64(st, 1);
 	return 0;
 }
 

@@ -81,7 +81,8 @@ TEST(numbers)
 	check_number(POLICY_INT, "5.0", 1, 10, -EINVAL, 0);
 	check_number(POLICY_SIZE, "64K", 1, 1 << 20, 0, 65536);
 	check_number(POLICY_SIZE, "64K", 65537, 1 << 20, -ERANGE, 0);
-	check_number(POLICY_SIZE, "", 1, 10, -EINVAL, 0);
+	check_number(POLICY_SIZE, "", 1, 10, 0, 0);
+	check_number(POLICY_SIZE, "", 0, 10, -EINVAL, 0);
 	check_number(POLICY_SIZE, "-1", 1, 10, -EINVAL, 0);
 	check_number(POLICY_SIZE, "18446744073709551615", 1, INT64_MAX, -ERANGE, 0);
 	check_number(POLICY_DUR, "1h30m", 1, DUR_MAX_US, 0, INT64_C(5400000000));
