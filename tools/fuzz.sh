@@ -7,6 +7,7 @@ cd -- "$(dirname -- "$(readlink -f -- "$0")")/.." || exit 1
 build=$1 seconds=$2 jobs=${3:-$(nproc)}
 shift $(($# < 3 ? $# : 3))
 mkdir -p "$build/found"
+[ -n "${TMPDIR:-}" ] || ! [ -w /dev/shm ] || export TMPDIR=/dev/shm # several times as fast
 
 # One line when it is over; the last words of one that broke go before it.
 one() { # BUILD SECONDS NAME

@@ -81,7 +81,7 @@ harness_fds(void)
 	return n;
 }
 
-static char harness_path[64];
+static char harness_path[128];
 
 static void
 harness_remove(void)
@@ -89,13 +89,16 @@ harness_remove(void)
 	(void)rmdir(harness_path);
 }
 
-/* A directory of this process; its path. */
+/* A directory of this process, in TMPDIR; its path. */
 static inline const char *
 harness_dir(void)
 {
+	const char *tmp = getenv("TMPDIR");
+
 	if (*harness_path)
 		return harness_path;
-	(void)snprintf(harness_path, sizeof(harness_path), "/tmp/ctx-fuzz.XXXXXX");
+	(void)snprintf(harness_path, sizeof(harness_path), "%s/ctx-fuzz.XXXXXX",
+		       tmp ? tmp : "/tmp");
 	assert(mkdtemp(harness_path));
 	(void)atexit(harness_remove);
 	return harness_path;
