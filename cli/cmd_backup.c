@@ -27,7 +27,7 @@ static const struct options_def defs[] = {
 	 offsetof(struct options, force)},
 };
 static const struct options_spec spec = {
-	"FILE",
+	"[--force] FILE",
 	"Write a copy of the database as it is now to FILE, while ctxd goes on working. It appears "
 	"when it is\n"
 	"complete and on disk. It holds the environments of jobs, which may be secrets: its mode "
