@@ -51,7 +51,7 @@ files_add(struct files *f, char *path)
 
 /* Default places. */
 
-/* Home of this user; the caller's, or NULL. */
+/* Home of this user; the caller's. NULL: errno is ENOENT if there is none. */
 static char *
 home_find(void)
 {
@@ -59,13 +59,18 @@ home_find(void)
 	const char *home = getenv("HOME");
 	_free_ char *room = NULL;
 	struct passwd pw, *found = NULL;
+	int r;
 
 	if (home && home[0] == '/')
 		return strdup(home);
 	room = malloc(ENTRY_BYTES);
-	if (!room || getpwuid_r(getuid(), &pw, room, ENTRY_BYTES, &found) != 0 || !found)
+	if (!room)
 		return NULL;
-	return pw.pw_dir[0] == '/' ? strdup(pw.pw_dir) : NULL;
+	r = getpwuid_r(getuid(), &pw, room, ENTRY_BYTES, &found);
+	if (r == 0 && found && pw.pw_dir[0] == '/')
+		return strdup(pw.pw_dir);
+	errno = r == 0 ? ENOENT : r;
+	return NULL;
 }
 
 char *
@@ -219,11 +224,13 @@ config_load(const char *explicit_path, bool system_mode, struct policy **ret,
 	_cleanup_(policy_freep) struct policy *p = policy_new();
 	_cleanup_(config_parse_done) struct config_parse c;
 	_free_ char *path = explicit_path ? strdup(explicit_path) : config_path(system_mode);
-	int r;
+	int no_path = path ? 0 : errno, r;
 
 	config_parse_init(&c, p, errs);
 	if (!p || (explicit_path && !path))
 		return err_raise(-ENOMEM, "configuration");
+	if (!path && no_path != ENOENT) /* to go on with the defaults would be another one */
+		return err_raise(-no_path, "where the configuration is");
 	if (path) { /* a user without a home has the defaults */
 		r = load(&c, path, !explicit_path, errs);
 		if (r < 0)

@@ -38,7 +38,8 @@ void config_errors_print(const struct config_errors *e, FILE *out);
 
 /* Where the configuration is without --config: CTX_SYSCONFDIR/ctxd/ctxd.conf, or of this user:
  * $XDG_CONFIG_HOME or
- * ~/.config. The caller's; NULL on ENOMEM or when this user has no home. */
+ * ~/.config. The caller's. NULL: errno is ENOENT when this user has no home; anything else is
+ * trouble. */
 char *config_path(bool system_mode);
 
 /* Read the configuration of EXPLICIT_PATH, which must exist, or (NULL) of config_path(), which need

@@ -22,8 +22,10 @@
 #ifndef CTX_TESTS_ALLOC_H
 #define CTX_TESTS_ALLOC_H
 
+#include <dirent.h>
 #include <errno.h>
 #include <jansson.h>
+#include <pthread.h>
 #include <stdarg.h>
 
 #include "tap.h"
@@ -37,6 +39,9 @@ static struct {
 	long live; /* blocks */
 } alloc;
 
+typedef int (*alloc_filter_fn)(const struct dirent *d);
+typedef int (*alloc_order_fn)(const struct dirent **a, const struct dirent **b);
+
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t size);
 void *__real_realloc(void *p, size_t n);
@@ -45,6 +50,8 @@ char *__real_strdup(const char *s);
 char *__real_strndup(const char *s, size_t n);
 int __real_vasprintf(char **ret, const char *fmt, va_list ap);
 int __real___vasprintf_chk(char **ret, int flag, const char *fmt, va_list ap);
+int
+__real_scandir(const char *dir, struct dirent ***ret, alloc_filter_fn filter, alloc_order_fn order);
 void __real_free(void *p);
 void *__wrap_malloc(size_t n);
 void *__wrap_calloc(size_t n, size_t size);
@@ -54,6 +61,8 @@ char *__wrap_strdup(const char *s);
 char *__wrap_strndup(const char *s, size_t n);
 int __wrap_vasprintf(char **ret, const char *fmt, va_list ap);
 int __wrap___vasprintf_chk(char **ret, int flag, const char *fmt, va_list ap);
+int
+__wrap_scandir(const char *dir, struct dirent ***ret, alloc_filter_fn filter, alloc_order_fn order);
 void __wrap_free(void *p);
 
 /* Is this the one that fails? */
@@ -135,6 +144,15 @@ __wrap___vasprintf_chk(char **ret, int flag, const char *fmt, va_list ap)
 	return n;
 }
 
+int
+__wrap_scandir(const char *dir, struct dirent ***ret, alloc_filter_fn filter, alloc_order_fn order)
+{
+	int n = alloc_fails() ? -1 : __real_scandir(dir, ret, filter, order);
+
+	alloc.live += n < 0 ? 0 : n + 1;
+	return n;
+}
+
 void
 __wrap_free(void *p)
 {
@@ -142,17 +160,18 @@ __wrap_free(void *p)
 	__real_free(p);
 }
 
-__attribute__((constructor)) static void
-alloc_take_jansson(void)
-{
-	json_set_alloc_funcs(__wrap_malloc, __wrap_free);
-}
-
 /* No more failures in this run of the operation. */
 static void
 alloc_off(void)
 {
 	alloc.on = false;
+}
+
+__attribute__((constructor)) static void
+alloc_init(void)
+{
+	json_set_alloc_funcs(__wrap_malloc, __wrap_free);
+	(void)pthread_atfork(NULL, NULL, alloc_off); /* a child's failures are not counted here */
 }
 
 static bool
