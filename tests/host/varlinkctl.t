@@ -5,7 +5,7 @@
 here=$(dirname -- "$(readlink -f -- "$0")")
 . "$here/../scenario/lib/ctx.sh"
 . "$here/tree.sh"
-plan 29
+plan 31
 
 tree_open "$(tree_base trixie)"
 at_exit tree_close
@@ -94,3 +94,17 @@ like "$out" 'InvalidParameter' "a missing parameter: the standard error"
 
 vctl call "$socket" io.ctxd.Frobnicate '{}'
 like "$out" 'MethodNotFound' "an unknown method: the standard error"
+
+# As from another machine; a program of ours stands for ssh.
+cp "$CTXCTL" "$T/ctxctl"
+cat >"$T/ssh" <<'END'
+#!/bin/sh
+while [ $# -gt 0 ] && [ "$1" != far ]; do shift; done
+shift
+PATH=/ctx:$PATH CTXD_SOCKET=/ctx/ctxd.sock exec sh -c "$*"
+END
+chmod +x "$T/ssh"
+out=$(chroot "$TREE" env -i PATH=/usr/bin:/bin SYSTEMD_SSH=/ctx/ssh SYSTEMD_COLORS=0 \
+	varlinkctl call 'ssh-exec:far:ctxctl bridge' io.ctxd.Get "{\"id\": $id}" 2>&1 </dev/null)
+is "$?" 0 "call through ssh-exec: and ctxctl bridge" || diag "$out"
+is "$(json_get job.exit_code <<<"$out")" 7 "brings the same answer"
