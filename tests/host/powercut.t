@@ -4,8 +4,8 @@
 A machine in QEMU (powercut_machine.py; no KVM needed) has its state directory on an ext4 disk whose volatile write cache is ours
 (powercut_disk.py): at a cut, what the machine wrote since its last flush is lost, wholly or in part, in any order, page by page.
 So it is not only `kill -9` of QEMU, which would keep all that had been written. The moment is a random one, or the one that hurts
-most: at a flush, before or after it takes effect, or between two writes; twice in each run it is the flush of the commit of a
-submission. Each boot mounts with one of data=ordered, journal and
+most: at a flush, before or after it takes effect, or between two writes; twice in each run, more often in a long one, it is the
+flush of the commit of a submission. Each boot mounts with one of data=ordered, journal and
 writeback, and has its run directory on tmpfs or on that disk.
 
 What was acknowledged, what each job did and what was seen of its end is told on a serial line, which is outside of the machine.
@@ -36,7 +36,7 @@ ROOT = os.path.realpath(os.path.join(HERE, "..", ".."))
 CUTS = int(os.environ.get("CTX_POWERCUT_CUTS") or "3")
 SEED = int(os.environ.get("CTX_POWERCUT_SEED") or int.from_bytes(os.urandom(4), "big"))
 PATIENCE = 240  # seconds for what a machine does; only an end
-COMMITS = (1, 3)  # the cuts that are at the commit of a submission
+COMMITS = (1, 3, 8, 13, 18)  # the cuts that are at the commit of a submission
 QUIET = 0.8  # seconds; longer than a job takes from its start to its first word
 rng = random.Random(SEED)
 ledger = judge.Ledger()
