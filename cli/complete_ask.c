@@ -43,7 +43,7 @@ on_alarm(int sig)
 static void
 set_alarm(int ms)
 {
-	struct itimerval t = {.it_value = {.tv_sec = 0, .tv_usec = ms * 1000}};
+	struct itimerval t = {.it_value = {.tv_sec = 0, .tv_usec = ms * INT64_C(1000)}};
 
 	(void)signal(SIGALRM, on_alarm);
 	(void)setitimer(ITIMER_REAL, &t, NULL);

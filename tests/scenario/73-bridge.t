@@ -44,6 +44,8 @@ old|strange|hello) path={d.dir}/$host ;;
 down) sock={d.dir}/down.sock ;;
 noisy) echo 'Welcome to noisy!' ;;
 killed) kill -KILL $$ ;;
+hang) exec sleep 1003 ;;
+later) [ -e {d.dir}/later ] && exec sleep 1003; : >{d.dir}/later ;;
 esac
 umask 027
 cd {shlex.quote(HOME)} || exit 1
@@ -65,8 +67,8 @@ def there_ok(*args, **kw):
     return r.out
 
 
-def there_bg(*args, ssh=SSH, **kw):
-    return subprocess.Popen([CTXCTL, "-H", "web1", *map(str, args)], env=ctl_env(None, {**HERE, "CTXD_SSH": ssh}), stdin=subprocess.DEVNULL,
+def there_bg(*args, host="web1", ssh=SSH, **kw):
+    return subprocess.Popen([CTXCTL, "-H", host, *map(str, args)], env=ctl_env(None, {**HERE, "CTXD_SSH": ssh}), stdin=subprocess.DEVNULL,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, **kw)
 
 
@@ -260,6 +262,28 @@ def _():
         job = d.wait_state(job["id"], "canceled")
         is_(job["cause_code"], "client_gone")
         wait_until(lambda: not bridges(), "the bridges to end")
+
+
+@case("-H: an ssh that hangs goes with the client, and keeps no signal from it")
+def _():
+    def hanging():
+        return [p for p in pids_with("sleep\0" + "1003", ("cmdline",)) if p in pids_with(d.dir, ("environ",))]
+
+    for sig in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM):
+        p = there_bg("list", host="hang", ssh=f"exec {SSH}", start_new_session=True)
+        wait_until(hanging, "ssh to hang")
+        os.killpg(p.pid, sig) if sig == signal.SIGINT else p.send_signal(sig)
+        ended(p)
+        is_(p.returncode, -sig)
+        wait_until(lambda: not hanging(), "ssh to go")
+    p = there_bg("run", "sleep", "1000", host="later", ssh=f"exec {SSH}")  # its output is to come over the second one
+    wait_until(hanging, "the second ssh to hang")
+    id = d.json("list", "--state", "running")[-1]["id"]
+    wait_until(lambda: p.poll() is not None or p.send_signal(signal.SIGINT), "three signals to be heard")
+    ended(p)
+    is_(p.returncode, 125)
+    d.wait_state(id, "canceled")
+    wait_until(lambda: not hanging() and not bridges(), "ssh to go")
 
 
 @case("-H: a ctxd that is restarted ends neither run nor wait")

@@ -18,7 +18,7 @@ COMMANDS = re.findall(r"^  (\w+) ", re.search(r"^Commands.*?^\n", HELP, re.M | r
 
 def offered(*words, sock=d.sock, env=None):
     """{word: text} of what can stand in place of the last word; what the shell is to look for is under '\\t'."""
-    r = run([CTXCTL, "_complete", *map(str, words)], env=ctl_env(sock, env))
+    r = run([CTXCTL, "_complete", *map(str, words)], env=ctl_env(sock, env), timeout=25)  # a client would wait for 30 s
     is_((r.code, r.err), (0, ""), f"{words}")
     got = {}
     for line in r.out.splitlines():
