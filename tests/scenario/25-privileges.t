@@ -41,6 +41,7 @@ if os.geteuid() != 0:
 
 subreaper()
 NOBODY = 65534
+ATTACH = 16  # PTRACE_ATTACH
 OWNER, GROUP = NOBODY - 10, NOBODY - 11  # ctxd's
 KILL, SETGID, SETUID, CHOWN, FOWNER, DAC_READ, PTRACE, NICE, RESOURCE = (
     1 << n for n in (5, 6, 7, 0, 3, 2, 19, 23, 24))
@@ -176,6 +177,49 @@ def _():
     is_(caps(j.monitor, "Eff"), (KILL & OURS,))
     j.stop()
     is_(j.end().exit_code, -signal.SIGTERM)
+
+
+BETRAY = f"""
+import ctypes, os, signal, socket
+libc = ctypes.CDLL(None, use_errno=True)
+def tried(name, fn):
+    try:
+        fn()
+        print(name, "done", flush=True)
+    except OSError as e:
+        print(name, os.strerror(e.errno), flush=True)
+def trace(pid):
+    if libc.ptrace({ATTACH}, pid, None, None) < 0:
+        raise OSError(ctypes.get_errno(), "")
+def connect(path):
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    s.connect(path)
+up, home = os.getppid(), os.path.dirname(os.environ["NOTIFY_SOCKET"])
+tried("kill", lambda: os.kill(up, signal.SIGKILL))
+tried("stop", lambda: os.kill(up, signal.SIGSTOP))
+tried("trace", lambda: trace(up))
+for name in ("mem", "environ", "maps", "fd"):
+    tried(name, lambda: os.listdir(f"/proc/{{up}}/{{name}}") if name == "fd" else open(f"/proc/{{up}}/{{name}}", "rb").read(1))
+tried("priority", lambda: os.setpriority(os.PRIO_PROCESS, up, 19))
+tried("oom", lambda: open(f"/proc/{{up}}/oom_score_adj", "w").write("1000"))
+tried("ctl", lambda: connect(home + "/ctl"))
+tried("list", lambda: os.listdir(os.path.dirname(home)))
+tried("own", lambda: os.listdir(home))
+tried("result", lambda: open(home + "/result", "w"))
+tried("reserved", lambda: open(home + "/result.tmp", "r+"))
+tried("rename", lambda: os.rename(home + "/started", home + "/fresh"))
+tried("unlink", lambda: os.unlink(home + "/notify"))
+tried("seen", lambda: open(os.path.dirname(home) + "/seen", "r+"))
+"""
+
+
+@case("a job against its own monitor and its evidence: signals, tracing, memory, files; nothing of it works")
+def _():
+    j = t.talk(BETRAY, python=True, uid=NOBODY, gid=NOBODY, out_gid=GROUP, out_owner=OWNER)
+    is_(j.end().exit_code, 0)
+    got = dict(line.split(" ", 1) for line in j.output().decode().splitlines())
+    is_({n for n, e in got.items() if e not in ("Permission denied", "Operation not permitted")}, set(), str(got))
+    is_(len(got), 17)
 
 
 @case_if(CAN_HIJACK, "a monitor that somebody got hold of: no program, no socket, no other file, no right to be had; its job ends as ever")
