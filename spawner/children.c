@@ -172,7 +172,7 @@ monitor_ended(struct spawner *s, struct child *c, int status)
 	if (WIFEXITED(status) && (WEXITSTATUS(status) == MONITOR_EXIT_EMPTY ||
 				  WEXITSTATUS(status) == MONITOR_EXIT_UNUSED))
 		return;
-	log_warn("the monitor of job %ju.%u (pid %d) was lost, status 0x%x; killing what it left; "
+	log_warn("job %ju.%u: its monitor (pid %d) was lost, status 0x%x; killing what it left; "
 		 "continuing",
 		 (uintmax_t)was.id, was.attempt, (int)was.pid, (unsigned)status);
 	if (was.id)

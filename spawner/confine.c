@@ -184,6 +184,7 @@ confine_monitor(int dir, int cgroup)
 	}
 	tell("Landlock", restrict_files(dir, cgroup));
 	tell("seccomp", filter_install());
+	log_set_journal(NULL); /* it may make no socket */
 }
 
 bool

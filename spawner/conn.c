@@ -250,7 +250,7 @@ remove_cgroup(const struct spawner *s, uint64_t id, uint32_t attempt)
 		r = cgroup_remove(s->cgroup_fd, name);
 	}
 	if (r < 0)
-		log_warn("cgroup of job %s cannot be removed: %s; continuing", name, strerror(-r));
+		log_warn("job %s: its cgroup cannot be removed: %s; continuing", name, strerror(-r));
 }
 
 static void
@@ -261,7 +261,7 @@ on_forget(struct spawner *s, uint64_t id, uint32_t attempt)
 	CRASH_POINT("spawner.forget.read");
 	r = jobs_remove(s, id, attempt, children_is_over(s, id, attempt));
 	if (r < 0)
-		log_warn("directory of job %ju.%u cannot be removed: %s; continuing", (uintmax_t)id,
+		log_warn("job %ju.%u: its directory cannot be removed: %s; continuing", (uintmax_t)id,
 			 attempt, strerror(-r));
 	remove_cgroup(s, id, attempt);
 	children_forget(s, id, attempt);

@@ -23,7 +23,8 @@ engine_check(struct engine *g)
 	uint64_t running;
 
 	/* A malformed row counts in the database alone. */
-	if (!g->started || store_n_broken(g->store) > 0 || store_counts(g->store, &c) != 0)
+	if (!g->started || g->lanes_wrong || store_n_broken(g->store) > 0 ||
+	    store_counts(g->store, &c) != 0)
 		return;
 	running = c.by_state[JOB_RUNNING] + c.by_state[JOB_STOPPING];
 	agree("queued jobs", g->lanes.queued + g->lanes.delayed, c.by_state[JOB_QUEUED]);

@@ -13,17 +13,16 @@
 #include "base/text.h"
 #include "engine/impl.h"
 
-enum { LOG_VALUES = 512 }; /* bytes of values in a line of the log */
-
 static void
 before_commit(void *arg)
 {
 	struct engine *g = arg;
 
-	if (store_n_broken(g->store) != g->n_broken) { /* these do not count any more */
-		g->n_broken = store_n_broken(g->store);
+	bool broken = store_n_broken(g->store) != g->n_broken; /* these do not count any more */
+
+	g->n_broken = store_n_broken(g->store);
+	if (broken || (g->lanes_wrong && !g->sched_held))
 		engine_resync(g);
-	}
 	sched_run(g);
 	if (spool_before_commit(g) < 0) /* what is committed must have its input */
 		txn_spoil(g->txn);
@@ -52,6 +51,7 @@ engine_resync(struct engine *g)
 
 	if (r == 0)
 		r = outbox_load(g);
+	g->lanes_wrong = r < 0;
 	if (r < 0) {
 		/* Not even reading works: starting jobs by wrong counts would be worse than
 		 * waiting. */
@@ -286,49 +286,4 @@ void
 engine_defer(struct engine *g, struct effect *fx)
 {
 	txn_defer_reply(g->txn, fx);
-}
-
-/* The values of J as fields, at most LOG_VALUES bytes of them: what does not fit is left out, and
- * said to be. An allocation that fails leaves them out too. */
-static void
-log_values(const struct job *j, struct buf *b)
-{
-	size_t whole = 0;
-
-	buf_init(b, LOG_VALUES);
-	for (const char *s = strv_first(&j->values); s; s = strv_next(&j->values, s)) {
-		size_t n = strcspn(s, "=");
-
-		(void)buf_printf(b, " value.%.*s=\"", (int)n, s);
-		(void)text_escape_buf(b, s + n + 1, strlen(s + n + 1));
-		if (buf_putc(b, '"') < 0)
-			break;
-		whole = b->end;
-	}
-	b->end = whole;
-}
-
-/* One line per edge. User text is escaped. */
-void
-engine_log_edge(const struct job *j, const char *what)
-{
-	char name[160] = "", cause[256] = "", end[48] = "", trace[TRACE_ID_TEXT];
-	_cleanup_(buf_done) struct buf values = {0};
-
-	if (!log_enabled(LOG_LVL_INFO))
-		return;
-	if (j->name)
-		(void)text_escape(j->name, name, sizeof(name));
-	if (j->cause)
-		(void)text_escape(j->cause, cause, sizeof(cause));
-	if (job_state_ended(j->state) && j->signal)
-		(void)snprintf(end, sizeof(end), " signal=%d", j->signal);
-	else if (job_state_ended(j->state) && j->has_exit_code)
-		(void)snprintf(end, sizeof(end), " exit=%d", j->exit_code);
-	log_values(j, &values);
-	log_info("job=%" PRIu64 " %s attempt=%u class=%s uid=%u%s%s%s%s%s%s%s trace=%s%.*s%s",
-		 j->id, what, j->attempt, j->class_name, j->uid, end, j->name ? " name=\"" : "",
-		 name, j->name ? "\"" : "", *cause ? " cause=\"" : "", cause, *cause ? "\"" : "",
-		 trace_id_format(j->trace.trace_id, trace), (int)buf_len(&values),
-		 buf_head(&values), values.failed ? " ..." : "");
 }

@@ -70,9 +70,9 @@ submit(struct engine *g, const struct job *j, struct submit_args *a)
 	r = submit_own(g, &who, a, &refusal);
 	a->key = a->name = NULL;
 	if (r == ENGINE_E_REFUSED) {
-		log_warn("job=%" PRIu64 " is half-processed, and on_half_processed cannot be run "
-			 "(%s), continuing",
-			 j->id, refusal.reason);
+		log_job(LOG_LVL_WARN, j,
+			"is half-processed, and on_half_processed cannot be run (%s), continuing",
+			refusal.reason);
 		return 0;
 	}
 	return r < 0 ? err_pass(r) : 0;

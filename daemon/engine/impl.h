@@ -25,6 +25,7 @@
  *   submit.c     accepting a job; submit_check.c says which are not
  *   audit.c      lines of the log about deeds to jobs of others
  *   prune.c      removing what is over, because somebody asks; retain.c: by itself
+ *   log_job.c    lines of the log about a job
  *   outbox.c     spans of what has ended, until they are exported
  *   metrics.c    what is counted, together with what is now
  *   shutdown.c   the machine goes down: all that runs is stopped, nothing more is begun
@@ -171,13 +172,14 @@ struct engine {
 	struct map watches;          /* of struct watch_group, by job id */
 	struct log_rate notify_rate; /* lines on missing notify sockets */
 	int64_t progress_ns;         /* mono: when progress of any job was last written */
-	ev_timer storage;    /* a write is tried, while they fail */
+	ev_timer storage;            /* a write is tried, while they fail */
 	void (*on_storage)(void *arg, bool ok);
 	void *on_storage_arg;
 	bool sched_kick;
 	ev_timer sched_again; /* after a failure */
 	bool sched_held;
-	size_t n_broken; /* rows known to be malformed when the counts were last read */
+	bool lanes_wrong; /* they could not be read: nothing is started by them, until they can */
+	size_t n_broken;  /* rows known to be malformed when the counts were last read */
 	size_t unseen; /* jobs in `live` with that mark: nothing is started before their verdicts */
 	ev_periodic overdue; /* earliest absolute deadline in the queue */
 	ev_timer delayed;    /* earliest moment for which a queued job waits */
@@ -259,8 +261,8 @@ void sched_overdue_arm(struct engine *g);
 
 /* ---- audit.c */
 /* After the commit: the line that WHO did ACTION to J, if J is another user's. */
-void audit_job(struct engine *g, const struct requester *who, const struct job *j,
-	       const char *action);
+void
+audit_job(struct engine *g, const struct requester *who, const struct job *j, const char *action);
 void audit_pruned(struct engine *g, const struct requester *who, uint64_t n); /* by age */
 
 /* ---- start.c */
@@ -437,6 +439,13 @@ void events_init(struct engine *g);
  * commit. */
 void events_changed(struct engine *g);
 
+/* ---- log_job.c */
+/* "job=ID TEXT", with what the journal is to know of J. User text must be escaped. */
+void log_job(enum log_level l, const struct job *j, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/* One line for each edge; WHAT is the new state, or "queued again". */
+void log_job_edge(const struct job *j, const char *what);
+
 /* ---- outbox.c */
 int outbox_load(struct engine *g);
 /* J, or this attempt of it, has ended, in the open transaction. 0 or negative errno. */
@@ -501,6 +510,5 @@ int engine_ids_add(struct engine_ids *ids, uint64_t id);
 int engine_fetch(struct engine *g, const struct requester *who, uint64_t id, struct job **ret,
 		 struct refusal *r);
 void engine_check(struct engine *g);
-void engine_log_edge(const struct job *j, const char *what);
 
 #endif

@@ -72,8 +72,11 @@ lifecycle_create(struct engine *g, struct job *j, const struct strv *env, int64_
 		r = store_job_insert(g->store, j, env);
 	if (!r)
 		r = history(g, j, 0, &why);
-	if (!r)
+	if (!r) {
 		r = count(g, j, 0, j->state, false);
+		if (r < 0) /* what is written is not what is counted */
+			txn_spoil(g->txn);
+	}
 	return r < 0 ? err_pass(r) : err_fold(r);
 }
 
@@ -133,8 +136,11 @@ lifecycle_set(struct engine *g, struct job *j, enum job_state to, const struct w
 		r = history(g, j, (int)from, why);
 	if (!r && job_state_ended(to))
 		r = outbox_add(g, j);
-	if (!r)
+	if (!r) {
 		r = count(g, j, from, to, delayed);
+		if (r < 0) /* as above */
+			txn_spoil(g->txn);
+	}
 	return r < 0 ? err_pass(r) : err_fold(r);
 }
 
@@ -182,7 +188,7 @@ log_run(struct effect *fx, int result)
 	struct log_fx *f = container_of(fx, struct log_fx, fx);
 
 	if (result == 0)
-		engine_log_edge(f->job, f->what);
+		log_job_edge(f->job, f->what);
 	(void)job_free(f->job);
 	free(f);
 }
@@ -204,7 +210,7 @@ lifecycle_log(struct engine *g, const struct job *j, const char *what)
 void
 lifecycle_ended(struct engine *g, const struct job *j)
 {
-	engine_log_edge(j, job_state_name(j->state));
+	log_job_edge(j, job_state_name(j->state));
 	if (j->kind == JOB_KIND_JOB)
 		metrics_ended(&g->metrics, j);
 	if (j->state == JOB_SUCCEEDED && j->has_stdin) /* others may be retried */

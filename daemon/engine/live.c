@@ -14,9 +14,10 @@
 #include "core/deadline.h"
 #include "engine/impl.h"
 
-#define CLOCK_SLACK_US 100000           /* wall clocks are set */
-#define START_AGAIN_US INT64_C(1000000) /* the first wait; doubles each time, REQUEUES_MAX times   \
-					 */
+#define CLOCK_SLACK_US 100000 /* wall clocks are set */
+#define START_AGAIN_US                                                                             \
+	INT64_C(1000000) /* the first wait; doubles each time, REQUEUES_MAX times                  \
+			  */
 
 enum { LIVE_MAGIC = 0x4c495645 };
 
@@ -155,7 +156,7 @@ stop_run(struct effect *fx, int result)
 		(void)exec_stop(f->g->exec, f->id, f->attempt, f->now, STOP_CAUSE_REQUEST);
 	}
 	if (result == 0 && f->job)
-		engine_log_edge(f->job, "stopping");
+		log_job_edge(f->job, "stopping");
 	(void)job_free(f->job);
 	free(f);
 }
@@ -348,8 +349,8 @@ finish_run(struct effect *fx, int result)
 			spare_output(g, f->job);
 		} else {
 			if (f->ended)
-				engine_log_edge(f->ended, job_state_name(f->ended->state));
-			engine_log_edge(f->job, "queued again");
+				log_job_edge(f->ended, job_state_name(f->ended->state));
+			log_job_edge(f->job, "queued again");
 			if (f->job->attempt != f->attempt) {
 				metrics_retried(&g->metrics, f->job);
 				watch_again(g, f->job->id);
@@ -616,7 +617,7 @@ start_over(struct live *l, struct job *j)
 
 	(void)snprintf(text, sizeof(text), "could not be started: %s",
 		       exec_text(j, &l->end, why, sizeof(why)));
-	log_warn("job=%ju %s; it waits, continuing", (uintmax_t)j->id, text);
+	log_job(LOG_LVL_WARN, j, "%s; it waits, continuing", text);
 	j->not_before_us = wall_to_usec(wall_now()) + (START_AGAIN_US << j->requeues);
 	if (j->requeues > 0 && j->requeues < REQUEUES_MAX)
 		j->requeues++;

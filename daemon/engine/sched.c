@@ -85,7 +85,10 @@ start(struct engine *g, uint64_t id)
 	if (r < 0)
 		return err_pass(r);
 	CRASH_COMMIT("ctxd.start");
-	return start_defer(g, take_ptr(j), &env);
+	r = start_defer(g, take_ptr(j), &env);
+	if (r < 0) /* running, and nothing would start it */
+		txn_spoil(g->txn);
+	return r;
 }
 
 /* A start raises `seen`, and that is the only witness for those which the spawner had not seen when
@@ -93,8 +96,8 @@ start(struct engine *g, uint64_t id)
 bool
 sched_may_start(const struct engine *g)
 {
-	return exec_is_up(g->exec) && g->unseen == 0 && !g->sched_held && !g->stopping &&
-	       !g->draining;
+	return exec_is_up(g->exec) && g->unseen == 0 && !g->sched_held && !g->lanes_wrong &&
+	       !g->stopping && !g->draining;
 }
 
 void

@@ -122,9 +122,10 @@ add_notify(struct engine *g, const struct job *j, struct strv *v)
 	if (r < 0 && !log_rate_ok(&g->notify_rate, 5))
 		return 1;
 	if (r < 0) {
-		log_warn("job=%" PRIu64 " gets no NOTIFY_SOCKET%s: its path in the runtime "
-			 "directory is too long for a client, continuing",
-			 j->id, j->watchdog_us > 0 ? " and no watchdog" : "");
+		log_job(LOG_LVL_WARN, j,
+			"gets no NOTIFY_SOCKET%s: its path in the runtime directory is too long "
+			"for a client, continuing",
+			j->watchdog_us > 0 ? " and no watchdog" : "");
 		return 1;
 	}
 	r = add(v, "NOTIFY_SOCKET", path);
@@ -309,7 +310,7 @@ start_run(struct effect *fx, int result)
 	if (r == 0) {
 		CRASH_POINT("ctxd.spawn.sent");
 		metrics_started(&g->metrics, f->job);
-		engine_log_edge(f->job, "running");
+		log_job_edge(f->job, "running");
 	} else {
 		char text[160];
 

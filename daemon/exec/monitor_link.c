@@ -106,7 +106,7 @@ on_frame(struct chan *c, const struct frame_head *h)
 	const void *f = h;
 
 	if (h->id != l->id || h->attempt != l->attempt) {
-		log_err("a monitor of job %ju.%u speaks of %ju.%u: ignored", (uintmax_t)l->id,
+		log_err("job %ju.%u: its monitor speaks of %ju.%u: ignored", (uintmax_t)l->id,
 			l->attempt, (uintmax_t)h->id, h->attempt);
 		return;
 	}

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/journal.h"
 #include "base/log.h"
 #include "base/text.h"
 
@@ -61,6 +62,71 @@ log_enabled(enum log_level l)
 	return l <= log_max;
 }
 
+/* ---- the journal */
+
+static const char *journal_path = JOURNAL_SOCKET;
+
+void
+log_set_journal(const char *path)
+{
+	journal_path = path;
+}
+
+bool
+log_has_fields(void)
+{
+	return to_journal && journal_path;
+}
+
+/* Which job a line is about: what it begins with. */
+static void
+add_job(struct journal_entry *e, const char *line, size_t n)
+{
+	static const char digits[] = "0123456789";
+	size_t id, attempt;
+
+	if (n < 5 || memcmp(line, "job", 3) != 0 || (line[3] != '=' && line[3] != ' '))
+		return;
+	line += 4;
+	id = strspn(line, digits);
+	if (id == 0)
+		return;
+	journal_add(e, "CTX_ID", line, id);
+	attempt = line[id] == '.' ? strspn(line + id + 1, digits) : 0;
+	if (attempt > 0)
+		journal_add(e, "CTX_ATTEMPT", line + id + 1, attempt);
+}
+
+static bool
+has(const struct log_field *f, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(f[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* LINE ends with a NUL. 0 or -errno. */
+static int
+send_entry(enum log_level l, const char *line, size_t len, const struct log_field *f, size_t n)
+{
+	const char priority = (char)('0' + (int)l);
+	struct journal_entry e;
+
+	journal_begin(&e);
+	journal_add(&e, "MESSAGE", line, len);
+	journal_add(&e, "PRIORITY", &priority, 1);
+	journal_add(&e, "SYSLOG_IDENTIFIER", log_name, strlen(log_name));
+	if (!has(f, n, "CTX_ID"))
+		add_job(&e, line, len);
+	for (size_t i = 0; i < n; i++)
+		journal_add(&e, f[i].name, f[i].value, f[i].n);
+	return journal_send(journal_path, &e);
+}
+
+/* ---- a line */
+
+/* What of the line in front of its text; the journal needs to know how grave it is. */
 static size_t
 put_prefix(char *line, enum log_level l)
 {
@@ -70,17 +136,16 @@ put_prefix(char *line, enum log_level l)
 	return n < 0 ? 0 : n < LOG_LINE / 4 ? (size_t)n : LOG_LINE / 4 - 1;
 }
 
-__attribute__((format(printf, 2, 0))) static void
-log_line(enum log_level l, const char *fmt, va_list ap)
+__attribute__((format(printf, 5, 0))) static void
+log_line(enum log_level l, const struct log_field *f, size_t n_fields, int saved, const char *fmt,
+	 va_list ap)
 {
-	int saved = errno, n;
 	char line[LOG_LINE + 1];
-	size_t len, room;
+	size_t start, len, room;
 	ssize_t r;
+	int n;
 
-	if (!log_enabled(l))
-		return;
-	len = put_prefix(line, l);
+	start = len = put_prefix(line, l);
 	room = LOG_LINE - len; /* the newline takes the place of the NUL */
 	errno = saved;         /* for %m */
 	n = vsnprintf(line + len, room, fmt, ap);
@@ -94,10 +159,36 @@ log_line(enum log_level l, const char *fmt, va_list ap)
 	for (size_t i = 0; i < len; i++)
 		if ((unsigned char)line[i] < 0x20 && line[i] != '\t')
 			line[i] = ' ';
+	line[len] = '\0';
+	if (to_journal && journal_path && send_entry(l, line + start, len - start, f, n_fields) == 0)
+		return;
 	line[len++] = '\n';
 	do
 		r = write(STDERR_FILENO, line, len);
 	while (r < 0 && errno == EINTR);
+}
+
+__attribute__((format(printf, 2, 0))) static void
+log_plain(enum log_level l, const char *fmt, va_list ap)
+{
+	int saved = errno;
+
+	if (log_enabled(l))
+		log_line(l, NULL, 0, saved, fmt, ap);
+	errno = saved;
+}
+
+void
+log_fields(enum log_level l, const struct log_field *f, size_t n, const char *fmt, ...)
+{
+	int saved = errno;
+	va_list ap;
+
+	if (!log_enabled(l))
+		return;
+	va_start(ap, fmt);
+	log_line(l, f, n, saved, fmt, ap);
+	va_end(ap);
 	errno = saved;
 }
 
@@ -107,7 +198,7 @@ log_err(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	log_line(LOG_LVL_ERR, fmt, ap);
+	log_plain(LOG_LVL_ERR, fmt, ap);
 	va_end(ap);
 }
 
@@ -117,7 +208,7 @@ log_warn(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	log_line(LOG_LVL_WARN, fmt, ap);
+	log_plain(LOG_LVL_WARN, fmt, ap);
 	va_end(ap);
 }
 
@@ -127,7 +218,7 @@ log_notice(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	log_line(LOG_LVL_NOTICE, fmt, ap);
+	log_plain(LOG_LVL_NOTICE, fmt, ap);
 	va_end(ap);
 }
 
@@ -137,7 +228,7 @@ log_info(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	log_line(LOG_LVL_INFO, fmt, ap);
+	log_plain(LOG_LVL_INFO, fmt, ap);
 	va_end(ap);
 }
 
@@ -147,7 +238,7 @@ log_debug(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	log_line(LOG_LVL_DEBUG, fmt, ap);
+	log_plain(LOG_LVL_DEBUG, fmt, ap);
 	va_end(ap);
 }
 

@@ -1,11 +1,13 @@
 /* log.h - the programs' log: one line an entry on stderr, "<N>" priorities when it is the journal.
  * For programs, not for libraries. errno is preserved. User text must be escaped by the caller
- * (text_escape). err = operator must act; warn = degraded, we go on; info = one line per job edge;
- * debug = the rest. */
+ * (text_escape). A line that begins with `job=ID` or `job ID`, ID or ID.ATTEMPT, is about that job:
+ * in the journal it has the fields CTX_ID and CTX_ATTEMPT. err = operator must act; warn =
+ * degraded, we go on; info = one line per job edge; debug = the rest. */
 #ifndef CTX_BASE_LOG_H
 #define CTX_BASE_LOG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum log_level {
@@ -26,6 +28,20 @@ void log_notice(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 bool log_enabled(enum log_level l);
+
+/* A line with fields of its own, which only the journal keeps. */
+struct log_field {
+	const char *name; /* of A-Z, 0-9 and '_' */
+	const char *value;
+	size_t n;
+};
+void log_fields(enum log_level l, const struct log_field *f, size_t n, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+/* Is it worth collecting fields? */
+bool log_has_fields(void);
+/* Where the journal takes entries, instead of JOURNAL_SOCKET; NULL: lines go to stderr alone, without
+ * fields. Borrowed. */
+void log_set_journal(const char *path);
 
 /* For lines that a client can cause: at most BURST per window of 10 s for this object; what was
  * left out is said once. */

@@ -1,11 +1,16 @@
 /* test_log.c - base/log.h: stderr is a memory file here; what was written is looked at. */
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/journal.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "tap.h"
@@ -32,6 +37,7 @@ static void catch (const char *level, bool journal)
 	need(fstat(mem, &st) == 0);
 	snprintf(id, sizeof(id), "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino + !journal);
 	setenv("JOURNAL_STREAM", id, 1);
+	log_set_journal("/nonexistent/journal"); /* lines go to stderr then */
 	log_init("prog");
 }
 
@@ -168,6 +174,82 @@ TEST(error_traces_are_debug)
 	(void)err_pass(-ENOENT);
 	ok(strstr(caught(), "passed on (No such file or directory) at "));
 	err_hook_set(NULL);
+}
+
+/* A journal: its socket, bound in a directory of its own. */
+static char journal_dir[] = "/tmp/test_log.XXXXXX", journal_path[64];
+
+static int
+journal(void)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	need(fd >= 0 && mkdtemp(journal_dir));
+	snprintf(journal_path, sizeof(journal_path), "%s/socket", journal_dir);
+	strcpy(a.sun_path, journal_path);
+	need(bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0);
+	return fd;
+}
+
+static const char *
+entry(int fd)
+{
+	static char data[JOURNAL_ENTRY_MAX + 1];
+	ssize_t n = recv(fd, data, sizeof(data) - 1, 0);
+
+	need(n >= 0);
+	data[n] = '\0';
+	return data;
+}
+
+TEST(entries_of_the_journal)
+{
+	static const char value[] = "two\nlines";
+	const struct log_field f[] = {{"CTX_STATE", "running", 7}, {"CTX_VALUE_X", value, 9}};
+	static char big[JOURNAL_ENTRY_MAX];
+	const struct log_field many[] = {
+		{"CTX_ID", "9", 1}, {"BIG", big, sizeof(big)}, {"LAST", "", 0}};
+	int fd = journal();
+
+	memset(big, 'x', sizeof(big));
+	catch ("info", true);
+	log_set_journal(journal_path);
+	ok(log_has_fields());
+	log_warn("job=12.3 a\nb");
+	log_info("job 7: x");
+	log_info("job=x");
+	log_fields(LOG_LVL_INFO, f, 2, "job=%d %s", 42, "running");
+	log_fields(LOG_LVL_ERR, many, 3, "job=8");
+	log_debug("not at this level");
+	is_str(entry(fd), "MESSAGE=job=12.3 a "
+			  "b\nPRIORITY=4\nSYSLOG_IDENTIFIER=prog\nCTX_ID=12\nCTX_ATTEMPT=3\n");
+	is_str(entry(fd), "MESSAGE=job 7: x\nPRIORITY=6\nSYSLOG_IDENTIFIER=prog\nCTX_ID=7\n");
+	is_str(entry(fd), "MESSAGE=job=x\nPRIORITY=6\nSYSLOG_IDENTIFIER=prog\n");
+	ok(memcmp(entry(fd),
+		  "MESSAGE=job=42 "
+		  "running\nPRIORITY=6\nSYSLOG_IDENTIFIER=prog\nCTX_ID=42\nCTX_STATE=running\n"
+		  "CTX_VALUE_X\n\x09\0\0\0\0\0\0\0two\nlines\n",
+		  117) == 0);
+	is_str(entry(fd), "MESSAGE=job=8\nPRIORITY=3\nSYSLOG_IDENTIFIER=prog\nCTX_ID=9\nLAST=\n");
+	ok(recv(fd, big, 1, 0) < 0);
+	is_str(caught(), "");
+	/* A journal that is gone, or takes nothing more, loses no line. */
+	catch ("info", true);
+	log_set_journal(journal_path);
+	for (int i = 0; i < 1000; i++)
+		log_info("full");
+	ok(strstr(caught(), "<6>full\n"));
+	close(fd);
+	catch ("info", true);
+	log_set_journal(journal_path);
+	log_info("gone");
+	log_set_journal(NULL);
+	ok(!log_has_fields());
+	log_info("not wanted");
+	is_str(caught(), "<6>gone\n<6>not wanted\n");
+	unlink(journal_path);
+	rmdir(journal_dir);
 }
 
 TEST(rate)
