@@ -7,13 +7,13 @@
  * member; errors stay in the buffer, as with jw. */
 #include <errno.h>
 #include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "varlink/varlink.h"
+#include "varlink/varlink_memory.h"
 
 enum {
 	DEPTH_MAX = 32,
@@ -92,43 +92,6 @@ json_why(const json_error_t *e)
 	return "not valid JSON";
 }
 
-/* jansson forgets about some failures of an allocation: what it then hands out lacks bytes of a
- * string, or it takes the text to be wrong. A command that lacks a byte must not be run. So a
- * program has all its allocations watched; where that is not done errno tells most of it. */
-static _Thread_local bool starved;
-
-static void *
-watched_malloc(size_t n)
-{
-	void *p = malloc(n);
-
-	if (!p)
-		starved = true;
-	return p;
-}
-
-void
-varlink_watch_memory(void)
-{
-	json_set_alloc_funcs(watched_malloc, free);
-}
-
-static json_t *
-load(const char *msg, size_t len, json_error_t *e, bool *ret_starved)
-{
-	json_t *root;
-
-	errno = 0;
-	starved = false;
-	root = json_loadb(msg, len, JSON_REJECT_DUPLICATES, e);
-	*ret_starved = starved || errno == ENOMEM ||
-		       (!root && json_error_code(e) == json_error_out_of_memory);
-	if (!*ret_starved)
-		return root;
-	json_decref(root);
-	return NULL;
-}
-
 static int
 message_load(json_t **ret, const char *msg, size_t len, size_t containers_max, const char **why)
 {
@@ -140,7 +103,7 @@ message_load(json_t **ret, const char *msg, size_t len, size_t containers_max, c
 		*why = "nested too deeply, or too many arrays and objects";
 		return VARLINK_E_BAD;
 	}
-	root = load(msg, len, &e, &no_memory);
+	root = varlink_memory_load(msg, len, &e, &no_memory);
 	if (!root) {
 		if (no_memory)
 			return err_raise(-ENOMEM, "parse a message of %zu bytes", len);

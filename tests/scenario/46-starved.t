@@ -7,6 +7,7 @@ import contextlib
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -368,6 +369,74 @@ def _():
         wait_until(lambda: any("STATUS=Serving" in note for note in d.notes()[n - 1:]), "that to be told")
         is_(v.call("Stats")["storage_ok"], True)
     content(d)
+    d.cleanup()
+
+
+CC = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+JOBS = 300
+
+
+@case_if(CC and "asan" not in BUILD, "one allocation of ctxd in so many fails: what was told is kept, nothing runs twice, nothing is mixed up")
+def _():
+    d = ApiDaemon(start=False)
+    shim, rate, ran = (os.path.join(d.dir, n) for n in ("starve.so", "rate", "ran"))
+    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib", "starve.c")
+    need(run([CC, "-shared", "-fPIC", "-O1", "-o", shim, source]).code == 0, "the shim to be compiled")
+
+    def fail_one_in(n):
+        with open(rate, "r+b" if os.path.exists(rate) else "wb") as f:
+            f.write(n.to_bytes(4, sys.byteorder))
+
+    def submit(v, n):
+        return v.call("Submit", argv=["sh", "-c", 'echo "$1" >>"$2"', "sh", said(n), ran], key=f"k{n}", name=f"n{n}",
+                      values={"number": str(n)})["job"]["id"]
+
+    def said(n):
+        return f"job number {n} and more text than fits into a few bytes"
+
+    def revived():
+        """Where nothing else is honest ctxd ends, by abort(), and is started again."""
+        if d.proc.poll() is None:
+            return 0
+        fail_one_in(0)
+        is_(d.wait_exit(), -signal.SIGABRT, "how ctxd ended")
+        d.start()
+        return 1
+
+    fail_one_in(0)
+    d.env = {"LD_PRELOAD": shim, "CTX_STARVE": rate}
+    d.start()
+    deaths = refused = lost = 0
+    told = {}
+    for n in range(JOBS):
+        fail_one_in((20, 100, 400)[n % 3])
+        try:
+            with d.connect() as v:
+                told[n] = submit(v, n)
+                v.call("List", limit=10)
+                v.call("Get", id=told[n])
+                if n % 7 == 0:
+                    v.call("Wait", ids=[told[n]], timeout_usec=1000)
+        except VarlinkError as e:
+            refused += 1
+            need(e.short in ("StorageUnavailable", "NotReady"), f"{n}: {e}")
+        except (VarlinkClosed, OSError):
+            lost += 1
+        deaths += revived()
+    fail_one_in(0)
+    for n in range(JOBS):  # who was not told asks again
+        try:
+            id = submit(d, n)
+        except (VarlinkClosed, OSError):  # it died of the last failure only now
+            deaths += revived()
+            id = submit(d, n)
+        is_(told.get(n, id), id, "the job of a key")
+    d.wait_all_ended(120)
+    diag(f"{refused} requests refused, {lost} connections lost, ctxd ended {deaths} times")
+    ok(refused + lost > 10, "failures were met")
+    is_({j["state"] for j in d.jobs()}, {"succeeded"})
+    with open(ran, encoding="ascii") as f:
+        is_(sorted(f.read().splitlines()), sorted(map(said, range(JOBS))), "each ran once, as it was submitted")
     d.cleanup()
 
 
