@@ -105,8 +105,7 @@ boot() { # NAME NUMBER PART...
 	local name=$1 rc line bad=1 before=$failed
 	rm -f "$root/ctx-test/tap" "$root/ctx-test/err"
 	printf '%s\n' "BOOT=$2" "PARTS=${*:3}" >"$root/ctx-test/env"
-	SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 timeout --kill-after=10 220 systemd-nspawn --quiet -D "$root" --register=no --keep-unit \
-		--boot -M "ctx-test-$$" --private-network --console=pipe systemd.unit=ctx-test.target >"$T/console" 2>&1 </dev/null
+	tree_boot "$root" "ctx-test-$$" 220 systemd.unit=ctx-test.target >"$T/console"
 	rc=$?
 	while IFS= read -r line; do
 		case $line in

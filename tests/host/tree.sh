@@ -12,7 +12,11 @@
 #                             /tmp, and nothing of our environment. Each `FROM TO` of the array TREE_BIND is a
 #                             directory of ours seen at TO in there
 #
-# Needs root, debootstrap and overlayfs. The mirror is that of the running system's own apt configuration.
+#   tree_boot DIR NAME SECONDS WORD...
+#                             boot the system in DIR in a container, with these words on its kernel's command line, and wait
+#                             for its end; what its console says comes on stdout. Several may be booted at a time.
+#
+# Needs root, debootstrap, systemd-nspawn and overlayfs. The mirror is that of the running system's own apt configuration.
 # shellcheck shell=bash
 
 TREE_CLONE=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -143,4 +147,37 @@ tree_run() { # COMMAND...
 		exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 ${CI_NO_SKIP:+CI_NO_SKIP=$CI_NO_SKIP} \
 			${http_proxy:+http_proxy=$http_proxy} ${https_proxy:+https_proxy=$https_proxy} chroot "$root" "$@"
 	' tree_run "$TREE" "${#TREE_BIND[@]}" "${TREE_BIND[@]}" "$@" </dev/null
+}
+
+# Where nspawn makes the cgroups of a container: below ours, under the same name every time. So each gets one of its own to
+# be in, in every hierarchy that systemd uses. Sets cgroups.
+tree_cgroups() { # NAME
+	local mount path
+	cgroups=()
+	while read -r mount path; do
+		[ -w "$mount$path/cgroup.procs" ] && mkdir "${mount%/}${path%/}/$1" 2>/dev/null && cgroups+=("${mount%/}${path%/}/$1")
+	done < <(
+		if [ -e /sys/fs/cgroup/cgroup.procs ]; then
+			sed -n 's/^0::/\/sys\/fs\/cgroup /p' /proc/self/cgroup
+		else
+			sed -n 's/^0::/\/sys\/fs\/cgroup\/unified /p; s/^[0-9]*:name=systemd:/\/sys\/fs\/cgroup\/systemd /p' /proc/self/cgroup
+		fi
+	)
+}
+
+tree_boot() { # DIR NAME SECONDS WORD...
+	local cgroups cgroup rc
+	tree_cgroups "$2"
+	(
+		for cgroup in "${cgroups[@]}"; do
+			echo "$BASHPID" >"$cgroup/cgroup.procs" || exit 1
+		done
+		SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 exec timeout --kill-after=10 "$3" systemd-nspawn --quiet -D "$1" --register=no --keep-unit \
+			--boot -M "$2" --private-network --console=pipe "${@:4}"
+	) 2>&1 </dev/null
+	rc=$?
+	for cgroup in "${cgroups[@]}"; do
+		find "$cgroup" -depth -type d -exec rmdir {} + 2>/dev/null
+	done
+	return "$rc"
 }

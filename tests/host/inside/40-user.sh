@@ -24,7 +24,9 @@ ok $? "she logs in: her session manager runs"
 user_systemctl alice enable --now ctxd.socket ctx-spawner.socket ctxd.service 2>/dev/null
 ok $? "her units start"
 is "$(user_prop ctxd.service ActiveState)" active "ctxd said READY=1"
-is "$(user_prop ctx-shutdown.service ActiveState)" active "what gives jobs their grace is there"
+grace_is_there() { [ "$(user_prop ctx-shutdown.service ActiveState)" = active ]; }
+wait_until grace_is_there
+ok $? "what gives jobs their grace is there"
 is "$(readlink "/run/user/$uid/ctxd/ctxd.sock")" /home/alice/.local/state/ctxd/run/ctxd.sock "the socket, where clients look"
 is "$(stat -c '%U %a' /home/alice/.local/state/ctxd/run/ctxd.sock /home/alice/.local/state/ctxd/run/spawner.sock | sort -u)" "alice 600" \
 	"hers alone"

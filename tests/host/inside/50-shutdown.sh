@@ -43,7 +43,8 @@ for id in "${ids[@]}"; do
 	status+=" $?"
 done
 is "$status" "$(seq -s ' ' 0 20 | sed 's/^0//')" "the first client starts it; no end of the twenty is lost"
-is "$(prop ctx-shutdown.service ActiveState)" active "and ctx-shutdown.service with it"
+wait_until active ctx-shutdown.service
+ok $? "and ctx-shutdown.service with it"
 
 out=$(as alice ctxctl shutdown 2>&1)
 is "$?" 4 "alice may not shut down"
