@@ -216,6 +216,35 @@ TEST(every_key)
 	ok(c->next == NULL);
 }
 
+TEST(limits_of_a_class)
+{
+	const struct policy_class *c;
+	int64_t v;
+
+	is_int(load_text("[class a]\nmemory_max=512M\ncpu_max=150%\npids_max=10\nio_weight=50\n"
+			 "umask=0\nlimit_nofile=1024\nlimit_core=0\nlimit_stack=infinity\n"
+			 "limit_cpu=2m\n[class b]\n"),
+	       0);
+	need(policy && policy->classes);
+	c = policy->classes;
+	is_int(c->memory_max, 512 << 20);
+	is_int(c->cpu_max, 150);
+	is_int(c->pids_max, 10);
+	is_int(c->io_weight, 50);
+	ok(policy_limit(c->umask, &v) && v == 0);
+	ok(policy_limit(c->rlimit[POLICY_NOFILE], &v) && v == 1024);
+	ok(policy_limit(c->rlimit[POLICY_CORE], &v) && v == 0);
+	ok(policy_limit(c->rlimit[POLICY_STACK], &v) && v == POLICY_INFINITY);
+	ok(policy_limit(c->rlimit[POLICY_CPU], &v) && v == 120);
+	ok(!policy_limit(c->rlimit[POLICY_DATA], &v));
+	c = c->next;
+	need(c);
+	is_int(c->memory_max | c->cpu_max | c->pids_max | c->io_weight, 0);
+	ok(!policy_limit(c->umask, &v));
+	for (int i = 0; i < POLICY_RLIMITS; i++)
+		ok(!policy_limit(c->rlimit[i], &v));
+}
+
 TEST(forms_that_are_fine)
 {
 	/* Byte order mark, CR LF, blanks around, comments, no newline at the end, an empty value
@@ -323,7 +352,12 @@ TEST(keys)
 	refuses("[limits]\ntimeout=5\n", 2, "unknown key 'timeout' in [limits]");
 	refuses("[class web]\nqueued=5\n", 2,
 		"unknown key 'queued' in [class web]; known: timeout, max_timeout, ");
-	refuses("[class web]\nmemory_max=5M\n", 2, "unknown key");
+	refuses("[class web]\nmemory_low=5M\n", 2, "unknown key");
+	refuses("[limits]\nmemory_max=5M\n", 2, "unknown key");
+	refuses("[class web]\nlimit_nofile=2\n", 2, "allowed: a whole number from 3 to");
+	refuses("[class web]\ncpu_max=1.5\n", 2, "such as 150%");
+	refuses("[class web]\numask=1777\n", 2, "an octal number from 000 to 777");
+	refuses("[class web]\nlimit_core=\n", 2, "or infinity");
 	refuses("[daemon]\nstdin_max=5M\n", 2, "unknown key 'stdin_max' in [daemon]");
 	refuses("[limits]\nrunning=5\nrunning=5\n", 3,
 		"limits.running is here a second time; first on line 2");

@@ -106,6 +106,67 @@ TEST(numbers)
 		     0);
 }
 
+/* In the field: one more than the value; text that comes back is BACK. */
+static void
+check_limit(enum policy_type t, const char *text, int64_t min, int64_t max, int r, int64_t want,
+	    const char *back)
+{
+	_free_ char *got = NULL;
+	const char *reason = NULL;
+	int64_t field = 0, v = 0;
+
+	is_int(policy_value_parse(t, text, min, max, &field, &reason), r);
+	is_int(policy_limit(field, &v), r == 0);
+	if (r < 0)
+		ok(reason && *reason);
+	else
+		is_int(v, want);
+	got = policy_value_format(t, &field);
+	is_str(got, back);
+}
+
+TEST(limits)
+{
+	check_number(POLICY_PERCENT, "150%", 1, 1000, 0, 150);
+	check_number(POLICY_PERCENT, "1%", 1, 1000, 0, 1);
+	check_number(POLICY_PERCENT, "0%", 1, 1000, -ERANGE, 0);
+	check_number(POLICY_PERCENT, "1001%", 1, 1000, -ERANGE, 0);
+	check_number(POLICY_PERCENT, "99999999999999999999%", 1, 1000, -ERANGE, 0);
+	check_number(POLICY_PERCENT, "150", 1, 1000, -EINVAL, 0);
+	check_number(POLICY_PERCENT, "1.5", 1, 1000, -EINVAL, 0);
+	check_number(POLICY_PERCENT, "12.5%", 1, 1000, -EINVAL, 0);
+	check_number(POLICY_PERCENT, "-5%", 1, 1000, -EINVAL, 0);
+	check_number(POLICY_PERCENT, "%", 1, 1000, -EINVAL, 0);
+	check_number(POLICY_PERCENT, "", 1, 1000, -EINVAL, 0);
+	check_limit(POLICY_MODE, "027", 0, 511, 0, 027, "027");
+	check_limit(POLICY_MODE, "0", 0, 511, 0, 0, "000");
+	check_limit(POLICY_MODE, "0777", 0, 511, 0, 0777, "777");
+	check_limit(POLICY_MODE, "1000", 0, 511, -ERANGE, 0, "");
+	check_limit(POLICY_MODE, "77777777777777777777", 0, 511, -EINVAL, 0, "");
+	check_limit(POLICY_MODE, "8", 0, 511, -EINVAL, 0, "");
+	check_limit(POLICY_MODE, "-1", 0, 511, -EINVAL, 0, "");
+	check_limit(POLICY_MODE, "infinity", 0, 511, -EINVAL, 0, "");
+	check_limit(POLICY_MODE, "", 0, 511, -EINVAL, 0, "");
+	check_limit(POLICY_LIMIT, "0", 0, 100, 0, 0, "0");
+	check_limit(POLICY_LIMIT, "100", 0, 100, 0, 100, "100");
+	check_limit(POLICY_LIMIT, "infinity", 0, 100, 0, POLICY_INFINITY, "infinity");
+	check_limit(POLICY_LIMIT, "101", 0, 100, -ERANGE, 0, "");
+	check_limit(POLICY_LIMIT, "18446744073709551615", 0, INT64_MAX, -ERANGE, 0, "");
+	check_limit(POLICY_LIMIT, "-1", 0, 100, -EINVAL, 0, "");
+	check_limit(POLICY_LIMIT, "Infinity", 0, 100, -EINVAL, 0, "");
+	check_limit(POLICY_LIMIT, "", 0, 100, -EINVAL, 0, "");
+	check_limit(POLICY_LIMITSIZE, "0", 0, 1 << 20, 0, 0, "0");
+	check_limit(POLICY_LIMITSIZE, "64K", 0, 1 << 20, 0, 65536, "64K");
+	check_limit(POLICY_LIMITSIZE, "infinity", 0, 1 << 20, 0, POLICY_INFINITY, "infinity");
+	check_limit(POLICY_LIMITSIZE, "2M", 0, 1 << 20, -ERANGE, 0, "");
+	check_limit(POLICY_LIMITSIZE, "9223372036854775807", 0, INT64_MAX, -ERANGE, 0, "");
+	check_limit(POLICY_LIMITTIME, "90s", 1, 3600, 0, 90, "1m30s");
+	check_limit(POLICY_LIMITTIME, "infinity", 1, 3600, 0, POLICY_INFINITY, "infinity");
+	check_limit(POLICY_LIMITTIME, "1500ms", 1, 3600, -EINVAL, 0, "");
+	check_limit(POLICY_LIMITTIME, "2h", 1, 3600, -ERANGE, 0, "");
+	check_limit(POLICY_LIMITTIME, "0s", 1, 3600, -ERANGE, 0, "");
+}
+
 static void
 check_names(const char *text, int r, const char *want)
 {
