@@ -456,14 +456,14 @@ TEST(flood_of_descriptors)
 	close(s[1]);
 }
 
-/* Out of descriptors in the middle of receiving: an error, and none is lost. */
+/* Out of descriptors in the middle of receiving: none is lost, and what was said is known. */
 TEST(no_room_in_the_table)
 {
 	const char *preload = getenv("LD_PRELOAD");
 	int s[2], fds[4] = {dir, dir, dir, dir}, got[4], before;
 	struct rlimit old, tight;
 	size_t n = 4;
-	char buf[8];
+	char buf[8] = "";
 
 	if (preload && strstr(preload, "vgpreload"))
 		return; /* valgrind only plays this limit */
@@ -474,9 +474,10 @@ TEST(no_room_in_the_table)
 	tight.rlim_cur = (rlim_t)before + 2;
 	is_int(sock_send(s[0], "x", 1, fds, 4), 0);
 	need(setrlimit(RLIMIT_NOFILE, &tight) == 0);
-	is_int(sock_recv(s[1], buf, sizeof(buf), got, &n), -EPROTO);
+	is_int(sock_recv(s[1], buf, sizeof(buf), got, &n), -EMFILE);
 	need(setrlimit(RLIMIT_NOFILE, &old) == 0);
 	is_int(next_fd(), before);
+	is_str(buf, "x");
 	close(s[0]);
 	close(s[1]);
 }
