@@ -8,7 +8,9 @@
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
 enum { JOURNAL_ENTRY_MAX = 65536 };
 
-struct journal_entry { /* on the stack; nothing is allocated */
+/* For static memory, of which only what is filled exists. On the stack every page of it would be
+ * touched (-fstack-clash-protection), and each monitor, a fork, keep a copy. */
+struct journal_entry {
 	size_t n;
 	char data[JOURNAL_ENTRY_MAX];
 };
