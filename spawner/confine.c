@@ -177,6 +177,7 @@ confine_monitor(int dir, int cgroup)
 {
 	uint64_t keep = for_monitor | (here.proc_hidden ? for_hidden_proc : 0);
 
+	log_set_journal(NULL); /* there will be no socket for it; stderr leads there as well */
 	tell("capabilities", lower(keep, keep));
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
 		tell("no_new_privs", -errno);

@@ -264,6 +264,28 @@ def _():
     like(t.log_text(), rf"job={j.id}\.1 starts uid={NOBODY} gid={NOBODY} monitor={j.monitor}$")
 
 
+@case("a log that is the journal costs monitors no memory")
+def _():
+    def private(spawner):
+        """KiB that a waiting monitor has for itself: the middle one of nine."""
+        jobs = [as_nobody(spawner, ["sleep", "1000"]) for _ in range(9)]
+        spawner.sync()
+        found = []
+        for j in jobs:
+            with open(f"/proc/{j.monitor}/smaps_rollup", encoding="ascii") as f:
+                found.append(sum(int(line.split()[1]) for line in f if line.startswith("Private_")))
+            j.stop()
+            j.end()
+        return sorted(found)[4]
+
+    with started_by('JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2) exec "$@"'):
+        g = system()
+    g.sync()
+    if not os.environ.get("SANITIZE"):
+        more = private(g) - private(t)
+        ok(more <= 16, f"{more} KiB more")
+
+
 # A ctxd that somebody got hold of -----------------------------------------------------------------------------------
 
 def refused(error, why, spoil=None, fds=None, s=t, **kw):
