@@ -111,7 +111,7 @@ static int
 send_entry(enum log_level l, const char *line, size_t len, const struct log_field *f, size_t n)
 {
 	const char priority = (char)('0' + (int)l);
-	static struct journal_entry e; /* not of the stack: see journal.h */
+	static _Thread_local struct journal_entry e; /* not of the stack: see journal.h */
 
 	journal_begin(&e);
 	journal_add(&e, "MESSAGE", line, len);
