@@ -250,7 +250,8 @@ remove_cgroup(const struct spawner *s, uint64_t id, uint32_t attempt)
 		r = cgroup_remove(s->cgroup_fd, name);
 	}
 	if (r < 0)
-		log_warn("job %s: its cgroup cannot be removed: %s; continuing", name, strerror(-r));
+		log_warn("job %s: its cgroup cannot be removed: %s; continuing", name,
+			 strerror(-r));
 }
 
 static void
@@ -261,8 +262,8 @@ on_forget(struct spawner *s, uint64_t id, uint32_t attempt)
 	CRASH_POINT("spawner.forget.read");
 	r = jobs_remove(s, id, attempt, children_is_over(s, id, attempt));
 	if (r < 0)
-		log_warn("job %ju.%u: its directory cannot be removed: %s; continuing", (uintmax_t)id,
-			 attempt, strerror(-r));
+		log_warn("job %ju.%u: its directory cannot be removed: %s; continuing",
+			 (uintmax_t)id, attempt, strerror(-r));
 	remove_cgroup(s, id, attempt);
 	children_forget(s, id, attempt);
 	CRASH_POINT("spawner.forget.done");

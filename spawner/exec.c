@@ -159,8 +159,7 @@ exec_start(const struct exec_plan *plan, struct exec_fault *ret)
 		return -ret->error;
 	}
 	environ = env;
-	*ret = (struct exec_fault){.error = c.fault.error,
-				   .step = c.fault.step,
-				   .unenforced = c.fault.unenforced};
+	*ret = (struct exec_fault){
+		.error = c.fault.error, .step = c.fault.step, .unenforced = c.fault.unenforced};
 	return pid;
 }

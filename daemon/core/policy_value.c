@@ -139,7 +139,9 @@ mode_parse(const char *text, int64_t *ret, const char **reason)
 	*reason = "is not an octal number such as 027";
 	if (n == 0 || n > 8 || text[n] != '\0')
 		return -EINVAL;
-	*ret = strtol(text, NULL, 8);
+	*ret = 0;
+	for (; *text; text++)
+		*ret = *ret * 8 + (*text - '0');
 	return 0;
 }
 

@@ -2,6 +2,7 @@
 # cgroup-init.sh - process 1 of the machine of cgroup.t: every controller there is, a ctxd whose spawner gives each job a cgroup,
 # and jobs that run into each limit. Facts are told, a line each, on ttyS1 (descriptor 3), and judged outside: `job NAME JSON`,
 # `log NAME LINE`, `fact NAME TEXT`; at last `over`.
+# shellcheck disable=SC2016 # what jobs are to expand
 export PATH=/bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys
@@ -53,7 +54,7 @@ answers() {
 	ctxctl status >/dev/null 2>&1
 }
 start() { # NAME: a ctxd with directories of its own
-	export CTXD_SOCKET=/run/$1.sock
+	export CTXD_SOCKET="/run/$1.sock"
 	CTXD_CHECK=1 HOME=/ ctxd --user --config /ctxd.conf --state-dir "/tmp/state.$1" --runtime-dir "/run/$1" --socket "$CTXD_SOCKET" \
 		3>&- </dev/null >>/run/log."$1" 2>&1 &
 	ctxd=$!
