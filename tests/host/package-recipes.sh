@@ -1,11 +1,11 @@
 #!/bin/bash
 # package-recipes.sh SOURCE TARBALL - the recipes for RPM and Alpine, tried with what was built in SOURCE for PREFIX=/usr: they
-# parse, and each installed file is in exactly one package. Runs in the tree, where it writes to /build. Says `ok NAME`,
+# parse, and each installed file is in exactly one package. Runs in the tree, where it writes beside TARBALL. Says `ok NAME`,
 # `not ok NAME`.
 set -u
 source=$1 tarball=$2
 name=$(basename "$tarball" .tar.gz)
-work=/build/recipes
+work=$(dirname "$tarball")/recipes
 mkdir -p $work/rpm/BUILD $work/rpm/SOURCES
 point() { # STATUS NAME
 	if [ "$1" = 0 ]; then
@@ -21,9 +21,9 @@ rpm_=(--define "_topdir $work/rpm" --define '_unitdir /usr/lib/systemd/system' -
 	--define 'set_build_flags :' --define 'debug_package %{nil}' --define '__os_install_post %{nil}')
 cp "$tarball" $work/rpm/SOURCES/
 rpmspec "${rpm_[@]}" -q --qf '%{NAME}\n' "$source/packaging/rpm/ctx.spec" >$work/packages 2>$work/log
-[ "$(sort <$work/packages | tr '\n' ' ')" = "ctx-exporter ctxctl ctxd ctxd-doc libctxd libctxd-devel " ] && [ ! -s $work/log ]
+[ "$(sort <$work/packages | tr '\n' ' ')" = "ctx ctx-exporter ctxctl ctxd ctxd-doc libctxd libctxd-devel " ] && [ ! -s $work/log ]
 point $? "ctx.spec parses, and has the packages" || cat $work/packages
-rpmbuild "${rpm_[@]}" -ba --nobuild --nodeps "$source/packaging/rpm/ctx.spec" >$work/log 2>&1
+rpmbuild "${rpm_[@]}" -bp --nodeps "$source/packaging/rpm/ctx.spec" >$work/log 2>&1
 point $? "ctx.spec prepares its source"
 # rpm itself looks for files in no package, and for packages' files that are not there.
 rm -rf "${work:?}/rpm/BUILD/$name" && cp -a "$source" "$work/rpm/BUILD/$name"
