@@ -50,7 +50,9 @@ esac
 umask 027
 cd {shlex.quote(HOME)} || exit 1
 echo "warning: a word of ssh" >&2
-exec /usr/bin/env -i HOME={shlex.quote(HOME)} PATH=$path THERE=yes CTXD_SOCKET=$sock NAME='two words' /bin/sh -c "$*"
+set -- /usr/bin/env -i HOME={shlex.quote(HOME)} PATH=$path THERE=yes CTXD_SOCKET=$sock NAME='two words' /bin/sh -c "$*"
+[ $host != piped ] || {{ cat | "$@" | cat; exit; }}
+exec "$@"
 """)
 os.chmod(SSH, 0o755)
 open(LOG, "w", encoding="utf-8").close()
@@ -92,8 +94,7 @@ def ended(p):
         out, err = p.communicate(timeout=TIMEOUT)
     except subprocess.TimeoutExpired:
         p.kill()
-        p.communicate()
-        need(False, f"{p.args} does not end")
+        need(False, f"{p.args} does not end, or what it has started holds its outputs")
     return p.returncode, out, err.decode()
 
 
@@ -252,8 +253,9 @@ def _():
 
 @case("-H run: with the client goes ssh, the bridge and the job")
 def _():
-    for ssh in (SSH, f"cd / && {SSH}"):  # the second is a shell with ssh below it, which it does not take with it
-        p = there_bg("run", "--shell", "echo up; exec sleep 1000", ssh=ssh)
+    # The second is a shell with ssh below it, which it does not take with it; the third sees the end of its input only.
+    for host, ssh in (("web1", SSH), ("web1", f"cd / && {SSH}"), ("piped", f"cd / && {SSH}")):
+        p = there_bg("run", "--shell", "echo up; exec sleep 1000", ssh=ssh, host=host)
         is_(p.stdout.readline(), b"up\n")
         job = d.json("list", "--all", "--limit", "1000")[-1]
         is_(job["bound"], True)
