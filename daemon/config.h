@@ -59,10 +59,10 @@ typedef int (*config_each_fn)(void *arg, const char *section, const char *key, c
 int config_each(const struct policy *p, config_each_fn fn, void *arg);
 
 /* Every key whose value differs. OLD or NEW is NULL where a class or a key of it is not in A or B;
- * an added or removed class without any key is told with the empty key and value. Stops as
- * config_each. */
+ * an added or removed class without any key is told with the empty key and value. ACTS: `now`,
+ * `new_jobs` (those that start later) or `restart`, static text. Stops as config_each. */
 typedef int (*config_diff_fn)(void *arg, const char *section, const char *key, const char *old,
-			      const char *new);
+			      const char *new, const char *acts);
 int config_diff(const struct policy *a, const struct policy *b, config_diff_fn fn, void *arg);
 
 #endif

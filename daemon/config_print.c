@@ -165,6 +165,20 @@ config_each(const struct policy *p, config_each_fn fn, void *arg)
 	return r;
 }
 
+static const char *
+acts(enum config_reach reach)
+{
+	switch (reach) {
+	case CONFIG_REACH_RELOAD:
+		return "now";
+	case CONFIG_REACH_NEW:
+		return "new_jobs";
+	case CONFIG_REACH_RESTART:
+		return "restart";
+	}
+	assert_not_reached("reach of a key");
+}
+
 /* Compared. A, B: struct policy or policy_class, NULL where the key is not given. */
 static int
 diff_key(const char *section, const struct config_key *k, const void *a, const void *b,
@@ -177,7 +191,7 @@ diff_key(const char *section, const struct config_key *k, const void *a, const v
 		return -ENOMEM;
 	if ((!old && !new) || (old && new &&strcmp(old, new) == 0))
 		return 0;
-	return fn(arg, section, k->key, old, new);
+	return fn(arg, section, k->key, old, new, acts(k->reach));
 }
 
 /* A or B may be NULL. */
@@ -198,7 +212,7 @@ diff_class(const struct policy_class *a, const struct policy_class *b, config_di
 		r = diff_key(section, k, old, new, fn, arg);
 	}
 	if (r == 0 && !any)
-		r = fn(arg, section, "", a ? "" : NULL, b ? "" : NULL);
+		r = fn(arg, section, "", a ? "" : NULL, b ? "" : NULL, "now");
 	return r;
 }
 

@@ -69,19 +69,23 @@ static const char usage[] =
 
 /* ---- reload */
 
+struct tell { /* who is told of changes */
+	api_change_fn fn;
+	void *arg;
+	bool dry; /* they are not to be made */
+};
+
 static int
 tell_change(void *arg, const char *section, const char *key, const char *old_value,
-	    const char *new_value)
+	    const char *new_value, const char *acts)
 {
-	struct {
-		api_change_fn fn;
-		void *arg;
-	} *to = arg;
+	struct tell *to = arg;
 
-	log_info("configuration: %s.%s: %s -> %s", section, key, old_value ? old_value : "(unset)",
-		 new_value ? new_value : "(unset)");
+	if (!to->dry)
+		log_info("configuration: %s.%s: %s -> %s", section, key,
+			 old_value ? old_value : "(unset)", new_value ? new_value : "(unset)");
 	if (to->fn)
-		to->fn(to->arg, section, key, old_value, new_value);
+		to->fn(to->arg, section, key, old_value, new_value, acts);
 	return 0;
 }
 
@@ -104,27 +108,44 @@ status(const struct daemon *d)
 }
 
 static int
-reload(void *arg, api_change_fn fn, void *fn_arg, struct refusal *r)
+reload_refused(const struct config_errors *errs, int e, struct refusal *r)
+{
+	return refusal_set(
+		r, REFUSAL_INVALID_ARGUMENT, "config", "%s%s; nothing was changed",
+		errs->n > 0 ? errs->v[0].text : strerror(-e),
+		errs->n + errs->more > 1 ? " (and more: see the log, or ctxd --check-config)" : "");
+}
+
+static int
+reload_dry(struct daemon *d, struct tell *to, struct refusal *r)
+{
+	_cleanup_(config_errors_done) struct config_errors errs = {0};
+	_cleanup_(policy_freep) struct policy *p = NULL;
+	int e = config_load(d->config, d->place.system_mode, &p, &errs);
+
+	if (e < 0)
+		return reload_refused(&errs, e, r);
+	(void)config_diff(engine_policy(d->engine), p, tell_change, to);
+	return 0;
+}
+
+static int
+reload(void *arg, bool dry, api_change_fn fn, void *fn_arg, struct refusal *r)
 {
 	struct daemon *d = arg;
 	_cleanup_(config_errors_done) struct config_errors errs = {0};
-	struct {
-		api_change_fn fn;
-		void *arg;
-	} to = {fn, fn_arg};
+	struct tell to = {fn, fn_arg, dry};
 	struct policy *p = NULL;
 	int e;
 
+	if (dry)
+		return reload_dry(d, &to, r);
 	notify_reloading();
 	e = config_load(d->config, d->place.system_mode, &p, &errs);
 	if (e < 0) {
 		log_errors(&errs);
 		log_err("the configuration is wrong; the old one stays in force");
-		(void)refusal_set(
-			r, REFUSAL_INVALID_ARGUMENT, "config", "%s%s; nothing was changed",
-			errs.n > 0 ? errs.v[0].text : strerror(-e),
-			errs.n + errs.more > 1 ? " (and more: see the log, or ctxd --check-config)"
-					       : "");
+		(void)reload_refused(&errs, e, r);
 		notify_reloaded("The configuration is wrong, the old one stays in force",
 				r->reason);
 		return ENGINE_E_REFUSED;
@@ -175,7 +196,7 @@ on_hup(struct ev_loop *loop, ev_signal *w, int revents)
 	struct refusal r;
 
 	(void)loop, (void)revents;
-	if (reload(d, NULL, NULL, &r) == 0)
+	if (reload(d, false, NULL, NULL, &r) == 0)
 		log_notice("configuration reloaded");
 }
 

@@ -18,7 +18,8 @@ struct refusal;
 
 typedef void (*api_change_fn)(void *arg, const char *section, const char *key,
 			      const char *old_value,
-			      const char *new_value); /* values: NULL = not there */
+			      const char *new_value, /* values: NULL = not there */
+			      const char *acts);     /* now, new_jobs, restart */
 typedef void (*api_setting_fn)(void *arg, const char *section, const char *key, const char *value);
 
 struct api_options { /* everything is borrowed during api_new only, except loop, engine, version and
@@ -32,9 +33,9 @@ struct api_options { /* everything is borrowed during api_new only, except loop,
 	mode_t socket_mode;      /* 0: 0600 */
 	const int *listen_fds;   /* listening already (systemd); taken */
 	size_t n_listen_fds;
-	/* Read the configuration again, put it into force, tell each change. 0, or ENGINE_E_REFUSED
-	 * with R: nothing changed. */
-	int (*reload)(void *arg, api_change_fn fn, void *fn_arg, struct refusal *r);
+	/* Read the configuration again, tell each change, and put it into force unless DRY. 0, or
+	 * ENGINE_E_REFUSED with R: nothing changed. */
+	int (*reload)(void *arg, bool dry, api_change_fn fn, void *fn_arg, struct refusal *r);
 	/* Tell every setting in force. */
 	void (*config)(void *arg, api_setting_fn fn, void *fn_arg);
 	void *arg;

@@ -52,6 +52,9 @@ static const struct varlink_arg spans_spec[] = {
 	HAS(args_spans, "limit", INT, limit, has_limit),
 	OPT(args_spans, "wait", BOOL, wait),
 };
+static const struct varlink_arg reload_spec[] = {
+	OPT(args_reload, "dry_run", BOOL, dry_run),
+};
 static const struct varlink_arg forget_spec[] = {
 	REQ(args_forget, "seq", INT, seq),
 };
@@ -196,7 +199,7 @@ static const struct method methods[] = {
 	{"io.ctxd.Spans", m_spans_spans, SPEC(spans_spec, args_spans), RIGHT_EXPORTER},
 	{"io.ctxd.ForgetSpans", m_spans_forget, SPEC(forget_spec, args_forget), RIGHT_EXPORTER},
 	{"io.ctxd.Config", m_query_config, NONE, RIGHT_ANYONE},
-	{"io.ctxd.Reload", m_control_reload, NONE, RIGHT_ADMIN},
+	{"io.ctxd.Reload", m_control_reload, SPEC(reload_spec, args_reload), RIGHT_ADMIN},
 	{"io.ctxd.Backup", m_backup_backup, NONE, RIGHT_ADMIN},
 	{"io.ctxd.Shutdown", m_shutdown_shutdown, SPEC(shutdown_spec, args_shutdown), RIGHT_ADMIN},
 	{"org.varlink.service.GetInfo", m_service_get_info, NONE, RIGHT_ANYONE},
@@ -209,6 +212,7 @@ union any_args {
 	struct args_id id;
 	struct args_spans spans;
 	struct args_forget forget;
+	struct args_reload reload;
 	struct args_submit submit;
 	struct args_scope scope;
 	struct args_spool spool;

@@ -107,7 +107,7 @@ m_control_signal(struct call *c, void *args)
 
 static void
 put_change(void *arg, const char *section, const char *key, const char *old_value,
-	   const char *new_value)
+	   const char *new_value, const char *acts)
 {
 	struct jw *j = arg;
 
@@ -116,19 +116,20 @@ put_change(void *arg, const char *section, const char *key, const char *old_valu
 	jw_str(j, "key", key);
 	jw_str(j, "old", old_value);
 	jw_str(j, "new", new_value);
+	jw_str(j, "acts", acts);
 	jw_obj_close(j);
 }
 
 int
 m_control_reload(struct call *c, void *args)
 {
+	const struct args_reload *a = args;
 	struct jw j;
 	int r;
 
-	(void)args;
 	varlink_reply_open(&j, &c->conn->out);
 	jw_arr_open(&j, "changes");
-	r = c->api->reload(c->api->arg, put_change, &j, &c->refusal);
+	r = c->api->reload(c->api->arg, a->dry_run, put_change, &j, &c->refusal);
 	jw_arr_close(&j);
 	varlink_reply_close(&j, false);
 	return r; /* what was written is cut off if it failed */

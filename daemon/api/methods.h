@@ -49,6 +49,9 @@ struct args_spans {
 	int64_t after, limit;
 	bool has_after, has_limit, wait;
 };
+struct args_reload {
+	bool dry_run;
+};
 struct args_forget {
 	int64_t seq;
 };

@@ -41,7 +41,7 @@ struct api {
 	const char *version;
 	bool system_mode;
 	uid_t own_uid;
-	int (*reload)(void *arg, api_change_fn fn, void *fn_arg, struct refusal *r);
+	int (*reload)(void *arg, bool dry, api_change_fn fn, void *fn_arg, struct refusal *r);
 	void (*config)(void *arg, api_setting_fn fn, void *fn_arg);
 	void *arg;
 
@@ -54,10 +54,10 @@ struct api {
 	struct account_table *accounts; /* owned */
 	struct follow *follow;          /* owned */
 	struct audit *audit;            /* owned */
-	struct map ties;          /* of struct tie, by job: see ties.h */
-	struct list again;        /* connections with something to do in the next iteration */
-	ev_idle again_idle;       /* keeps the loop from sleeping while there are any */
-	char *scratch;            /* owned, API_SCRATCH bytes: what a read goes into */
+	struct map ties;                /* of struct tie, by job: see ties.h */
+	struct list again;              /* connections with something to do in the next iteration */
+	ev_idle again_idle;             /* keeps the loop from sleeping while there are any */
+	char *scratch;                  /* owned, API_SCRATCH bytes: what a read goes into */
 	bool stopping;
 	bool checking; /* CTXD_CHECK=1 */
 	struct log_rate rate;

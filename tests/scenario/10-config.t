@@ -214,6 +214,27 @@ def _():
         d.wait_end(id)
 
 
+@case("reload: the plan says what each change acts on; --dry-run changes nothing")
+def _():
+    d.configure("[limits]\nrunning=3\n[deadline]\ntimeout=7m\n[class web]\nnice=5\n")
+    before = settings()
+    r = d.ctl_ok("reload", "--dry-run")
+    like(r, r"(?m)^limits.running: 2 -> 3 \(acts now\)$")
+    like(r, r"(?m)^deadline.timeout: \S+ -> 7m \(for jobs that start later\)$")
+    like(r, r"(?m)^class web.nice: \(unset\) -> 5 \(for jobs that start later\)$")
+    is_(settings(), before)
+    is_(d.ctl_ok("reload"), r)
+    is_(settings()[("limits", "running")], "3")
+    is_(d.ctl_ok("reload", "--dry-run"), "nothing would change\n")
+    with Varlink(d.sock) as v:
+        is_(v.call("Reload", dry_run=True)["changes"], [])
+    d.configure("[limits]\nrunning=x\n")
+    is_(d.ctl("reload", "--dry-run").code, 1)
+    is_(settings()[("limits", "running")], "3")
+    d.configure("[limits]\nrunning=2\n")
+    d.ctl_ok("reload")
+
+
 @case("reload: a wrong configuration changes nothing and is told")
 def _():
     before = settings()

@@ -553,10 +553,10 @@ static char path[64];
 static struct api *api;
 
 static int
-no_reload(void *arg, api_change_fn fn, void *fn_arg, struct refusal *r)
+no_reload(void *arg, bool dry, api_change_fn fn, void *fn_arg, struct refusal *r)
 {
-	(void)arg;
-	fn(fn_arg, "daemon", "max_message", NULL, "2M");
+	(void)arg, (void)dry;
+	fn(fn_arg, "daemon", "max_message", NULL, "2M", "now");
 	return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "config", "wrong");
 }
 

@@ -650,13 +650,14 @@ printed(const struct policy *p)
 static char told[4096];
 
 static int
-tell_diff(void *arg, const char *section, const char *key, const char *old, const char *new)
+tell_diff(void *arg, const char *section, const char *key, const char *old, const char *new,
+	  const char *acts)
 {
 	size_t n = strlen(told);
 
 	(void)arg;
-	snprintf(told + n, sizeof(told) - n, "%s.%s %s>%s\n", section, key, old ? old : "-",
-		 new ? new : "-");
+	snprintf(told + n, sizeof(told) - n, "%s.%s %s>%s%s\n", section, key, old ? old : "-",
+		 new ? new : "-", strcmp(acts, "new_jobs") == 0 ? " (new)" : "");
 	return 0;
 }
 
@@ -733,9 +734,10 @@ TEST(differences)
 	need(policy);
 	told[0] = '\0';
 	is_int(config_diff(old, policy, tell_diff, NULL), 0);
-	is_str(told, "limits.running 5>6\nlimits.queued_per_user >9\nenvironment.deny A,B>A\n"
-		     "class gone.nice 1>-\nclass bare. >-\n"
-		     "class other.timeout 5s>-\nclass other.priority ->0\nclass other.nice 0>1\n"
+	is_str(told, "limits.running 5>6\nlimits.queued_per_user >9\nenvironment.deny A,B>A (new)\n"
+		     "class gone.nice 1>- (new)\nclass bare. >-\n"
+		     "class other.timeout 5s>- (new)\nclass other.priority ->0 (new)\n"
+		     "class other.nice 0>1 (new)\n"
 		     "class new.running ->1\nclass empty. ->\n");
 	policy_free(old);
 }
