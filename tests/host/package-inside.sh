@@ -4,6 +4,7 @@
 set -u
 older=$1 newer=$2
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
+# shellcheck source=inside/lib.sh
 . "$(dirname -- "$(readlink -f -- "$0")")/lib.sh"
 T=/ctx-test
 trap 'journalctl --no-pager -q -o short-monotonic -u "ctx*" >$T/journal 2>&1' EXIT
@@ -66,6 +67,7 @@ for gate in hundred while-away last; do
 done
 exec 7</home/alice/hundred 8</home/alice/while-away 9</home/alice/last
 flock 7 && flock 8 && flock 9
+# shellcheck disable=SC2016 # for the inner shell
 as alice sh -c 'i=0; while [ $i -lt '$jobs' ]; do i=$((i + 1)); ctxctl submit -t 1h -C / -- flock -s /home/alice/hundred sh -c "exit $i"; done' >$T/ids
 is "$(wc -l <$T/ids)" $jobs "alice submits $jobs jobs"
 wait_until count_is running $jobs

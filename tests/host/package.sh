@@ -37,6 +37,7 @@ point $? "without a word of warning"
 took built
 
 # The programs are as hard as the distribution wants them.
+# shellcheck disable=SC2016 # for the inner shell
 tree_run sh -c 'cd /build/one/*/ && for p in build/ctxd build/ctxctl build/ctx-spawner; do
 	readelf -lW $p | grep -q GNU_RELRO && readelf -hW $p | grep -q "DYN " || { echo "$p"; exit 1; }; done &&
 	grep -q "_FORTIFY_SOURCE=2" <&3' 3<"$log" >"$tree_tmp/hard" 2>&1

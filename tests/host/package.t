@@ -7,6 +7,7 @@ here=$(dirname -- "$(readlink -f -- "$0")")
 top=$here/../..
 T=$(mktemp -d "${TMPDIR:-/tmp}/ctx-package.XXXXXX") || exit 1
 pids=()
+# shellcheck disable=SC2317 # run by the trap
 clean() {
 	[ ${#pids[@]} -eq 0 ] || kill "${pids[@]}" 2>/dev/null
 	wait
