@@ -72,14 +72,14 @@ def descriptors(pid):
 class Runs:
     """A job that runs until it is let go, and ends with 9 then."""
 
-    def __init__(self, d, v=None):
+    def __init__(self, d, v=None, **params):
         self.d, self.path = d, os.path.join(tempfile.mkdtemp(dir=d.dir), "gate")
         os.chmod(os.path.dirname(self.path), 0o755)
         os.mkfifo(self.path)
         os.chmod(self.path, 0o644)
         argv = ["sh", "-c", f"read x <{self.path}; exit 9"]
         self.v = v or Varlink(d.sock)
-        self.id = self.v.call("Submit", argv=argv)["job"]["id"]
+        self.id = self.v.call("Submit", argv=argv, **params)["job"]["id"]
         self.pid = wait_until(lambda: self.v.call("Get", id=self.id)["job"]["pid"], "it to run")
 
     def end(self):
@@ -352,22 +352,41 @@ def _():
     d.cleanup()
 
 
-@case_if(shutil.which("strace"), "the database cannot be written: the service manager and doctor are told, and told when it can be, unasked")
+@case_if(shutil.which("strace"), "the database cannot be written: the service manager and doctor are told, and told when it can be, unasked;"
+         " the log does not tell what is not committed")
 def _():
     d = Daemon()
-    refused = "STATUS=The database cannot be written"
     with Varlink(d.sock) as v:
+        failed = v.call("Submit", argv=["false"])["job"]["id"]
+        end_of(v, failed)
+        again = Runs(d, v, retries=1, backoff_usec=1000)
+
+        def log_of(id):
+            return [line for line in d.log_text().splitlines() if f"job={id} " in line and "ctx-spawner" not in line]
+
+        is_([len(log_of(failed)), len(log_of(again.id))], [2, 1])
         with failing(d.proc.pid, "pwrite64,fdatasync,fsync", "EROFS"):
-            try:
-                v.call("Submit", argv=["true"])
-            except VarlinkError as e:
-                is_(e.short, "StorageUnavailable")
-            d.wait_note(refused)
+            for method, params in (("Submit", {"argv": ["true"]}), ("Retry", {"id": failed})):
+                try:
+                    v.call(method, **params)
+                    need(False, f"{method} was to be refused")
+                except VarlinkError as e:
+                    is_(e.short, "StorageUnavailable")
+            again.end()
+            n = d.log_text().count("could not be written")
+            wait_until(lambda: d.log_text().count("could not be written") > n, "its end to be tried")
+            is_([len(log_of(failed)), len(log_of(again.id))], [2, 1], "nothing of this has happened")
+            d.wait_note("STATUS=The database cannot be written")
             is_(v.call("Stats")["storage_ok"], False)
             like(d.ctl("doctor").out, "^storage: ")
             n = len(d.notes())
         wait_until(lambda: any("STATUS=Serving" in note for note in d.notes()[n - 1:]), "that to be told")
         is_(v.call("Stats")["storage_ok"], True)
+        wait_until(lambda: v.call("Get", id=again.id)["job"]["attempt"] == 2, "the next attempt")
+        wait_until(lambda: any("queued again" in line for line in log_of(again.id)), "its edges")
+        like("\n".join(log_of(again.id)), "running attempt=1.*\n.*failed attempt=1.*\n.*queued again attempt=2")
+        v.call("Cancel", id=again.id, now=True)
+        end_of(v, again.id)
     content(d)
     d.cleanup()
 
