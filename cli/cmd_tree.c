@@ -344,7 +344,7 @@ put_line(struct tree *t, const struct node *x)
 static int
 put_open(struct tree *t, const struct node *x)
 {
-	_free_ char *text = json_dumps(x->job, JSON_COMPACT);
+	_cleanup_(conn_textp) char *text = json_dumps(x->job, JSON_COMPACT);
 
 	if (!text)
 		return conn_no_memory(t->cli);

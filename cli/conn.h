@@ -21,6 +21,15 @@ conn_jsonp(json_t **v)
 	json_decref(*v);
 	*v = NULL;
 }
+/* A text made by jansson, which may have another malloc than we. */
+static inline void
+conn_textp(char **p)
+{
+	json_free_t give_back;
+
+	json_get_alloc_funcs(NULL, &give_back);
+	give_back(*p);
+}
 
 /* Open the daemon's socket, or the way to that of cli->host, saying nothing: 0, or -1 with F. */
 int conn_try(const struct cli *cli, struct ctxd_client **ret, struct ctxd_failure *f);

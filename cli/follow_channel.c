@@ -282,7 +282,7 @@ end_reply(struct loop *l, const json_t *reply, bool continues)
 static int
 put_json(struct output *o, json_t *reply)
 {
-	_free_ char *line = NULL;
+	_cleanup_(conn_textp) char *line = NULL;
 
 	if (o->stream && json_object_set_new(reply, "stream", json_string(o->stream)) < 0)
 		return -ENOMEM;
