@@ -32,7 +32,7 @@ enum {
 	LATER_MS = 30 * 1000, /* limit for a connection that is not the first */
 	LOOK_MS = 100,        /* how often pending signals are looked for */
 	PAUSE_MS = 1000,      /* between the starts of two that fail */
-	END_MS = 2000,        /* for ssh to end once its connection has */
+	END_MS = 10 * 1000,   /* for ssh to end once its connection has */
 	SSH_FAILED = 255,
 	NOT_FOUND = 127,
 };
@@ -242,12 +242,17 @@ set_failure(struct ctxd_failure *f, const char *fmt, ...)
 	return -1;
 }
 
-/* There was no hello; F is what the connection says of it. */
+/* There was no hello; F is what the connection says of it. The ssh is ended. */
 static int
 explain(const struct cli *cli, struct ctxd_failure *f)
 {
+	struct remote *x = cli->remote;
+	pid_t pid = x->pids[--x->n];
 	int status;
 
+	if (f->code != CTXD_E_LOST)
+		(void)kill(pid, SIGTERM);
+	status = end_ssh(pid);
 	if (f->code == CTXD_E_PROTOCOL)
 		return set_failure(f,
 				   "cannot reach ctxd at %s: what came first was no answer of "
@@ -256,7 +261,6 @@ explain(const struct cli *cli, struct ctxd_failure *f)
 				   cli->host);
 	if (f->code != CTXD_E_LOST)
 		return -1;
-	status = end_ssh(cli->remote->pids[--cli->remote->n]);
 	if (!WIFEXITED(status))
 		return set_failure(f, "cannot reach %s: ssh was ended by a signal", cli->host);
 	switch (WEXITSTATUS(status)) {

@@ -9,6 +9,12 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib
 from ctxtest import *
 from sysdaemon import ALICE, SystemDaemon
 
+if os.geteuid() != 0:
+    @case("jobs of another user")
+    def _():
+        skip("needs root")
+    main()
+
 USER = "nobody"
 UID = pwd.getpwnam(USER).pw_uid
 d = SystemDaemon()
