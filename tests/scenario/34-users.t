@@ -13,6 +13,7 @@ import re
 import resource
 import signal
 import socket
+import stat
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
@@ -655,8 +656,13 @@ def _():
 @users_case("standard input that no job takes fills nothing: so much for a user, and gone with the connection")
 def _():
     def used():
-        return sum(os.stat(f"/proc/{d.proc.pid}/fd/{n}").st_blocks * 512 for n in os.listdir(f"/proc/{d.proc.pid}/fd")
-                   if os.readlink(f"/proc/{d.proc.pid}/fd/{n}").startswith(os.path.join(d.state, "stdin")))
+        total = 0
+        for n in os.listdir(f"/proc/{d.proc.pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):
+                path, st = os.readlink(f"/proc/{d.proc.pid}/fd/{n}"), os.stat(f"/proc/{d.proc.pid}/fd/{n}")
+                if path.startswith(os.path.join(d.state, "stdin") + "/") and stat.S_ISREG(st.st_mode):
+                    total += st.st_blocks * 512
+        return total
 
     piece = base64.b64encode(b"\1" * 500000).decode()
     with others_go_on():
