@@ -22,9 +22,9 @@ struct store;
 struct txn;
 
 struct txn_ops {
-	void (*before)(void *arg);  /* ahead of each commit: the last writes of the iteration */
-	void (*failed)(void *arg);  /* a commit failed and was rolled back; the effects are told
-				       after this */
+	void (*before)(void *arg); /* ahead of each commit: the last writes of the iteration */
+	void (*failed)(void *arg); /* a commit failed and was rolled back; the effects are told
+				      after this */
 	/* May be NULL: a commit took NS (mono), and went well (R 0) or not (negative errno). */
 	void (*committed)(void *arg, int64_t ns, int r);
 	/* May be NULL: writing begins to fail, or goes well again. It writes nothing itself. */

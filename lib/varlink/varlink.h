@@ -28,8 +28,8 @@ int varlink_next(const struct buf *in, size_t max, size_t *scanned, const char *
 		 size_t *ret_len);
 
 /* For main, before anything else of this or of jansson: its allocations are taken over, so that no
- * message comes out of the functions below that lacks a part of it. Not for a library: it is for the
- * whole process. */
+ * message comes out of the functions below that lacks a part of it. Not for a library: it is for
+ * the whole process. */
 void varlink_watch_memory(void);
 
 struct varlink_call {
