@@ -245,7 +245,7 @@ def _():
         wait_until(lambda: len(re.findall(rf"job {i}\.1 cannot be kept from starting: Read-only", d.log_text())) >= 2, "another try")
         is_((d.job(i)["state"], d.job(i)["attempt"]), ("running", 1))
     finally:
-        run(["umount", job])
+        wait_until(lambda: run(["umount", job]).code == 0, "nobody to look into the directory")
     j = d.wait_end(i)
     is_((j["state"], j["attempt"]), ("succeeded", 1))
     is_(count(marker), 2, "runs seen by the witness (one of them before we rewrote the evidence)")
