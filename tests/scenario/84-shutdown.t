@@ -115,15 +115,15 @@ def _():
         id = submit("--", "sh", "-c", f"echo ready; read x <{d.dir}/go; exit {code}")
         wait_until(lambda: "ready" in d.logs(id), "the job to be ready")
         monitor = d.monitor_pid(id)
-        os.kill(d.proc.pid, signal.SIGSTOP)
-        p = d.ctl_bg("--json", "shutdown")  # lies in the socket, as the end does
-        with open(os.path.join(d.dir, "go"), "w") as f:
-            f.write("\n")
-        wait_until(lambda: os.path.exists(os.path.join(d.run, "jobs", f"{id}.1", "result")), "its result")
-        os.kill(d.proc.pid, signal.SIGCONT)
-        need(p.wait(60) == 0, "shutdown succeeds")
-        p.communicate()
-        wait_until(lambda: exited(monitor), "its monitor to be gone")
+        with d.connect() as v:
+            v.call("Stats")
+            os.kill(d.proc.pid, signal.SIGSTOP)
+            with open(os.path.join(d.dir, "go"), "w") as f:
+                f.write("\n")
+            wait_until(lambda: exited(monitor), "its monitor to be gone")
+            v.send("Shutdown")  # both are there now: what is read first is ctxd's to choose
+            os.kill(d.proc.pid, signal.SIGCONT)
+            v.receive()
         job = d.job(id)
         is_((job["state"], job["cause_code"], job["exit_code"]), (state, "exit", code))
         anew()
