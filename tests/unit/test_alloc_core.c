@@ -176,9 +176,10 @@ told(void *arg, const char *section, const char *key, const char *text)
 }
 
 static int
-differs(void *arg, const char *section, const char *key, const char *old, const char *new)
+differs(void *arg, const char *section, const char *key, const char *old, const char *new,
+	const char *acts)
 {
-	(void)section, (void)key, (void)old, (void)new;
+	(void)section, (void)key, (void)old, (void)new, (void)acts;
 	++*(int *)arg;
 	return 0;
 }
