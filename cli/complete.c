@@ -149,8 +149,8 @@ offer_kind(const struct cli *cli, const struct complete *c, enum kind kind)
 	}
 }
 
-/* What an argument of N bytes at ARG stands for. */
-static void
+/* What an argument of N bytes at ARG stands for. False: it is not in the table. */
+static bool
 offer_argument(const struct cli *cli, const struct complete *c, const char *arg, size_t n)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
@@ -166,16 +166,23 @@ offer_argument(const struct cli *cli, const struct complete *c, const char *arg,
 		}
 		if (at || kinds[i].behind != ':')
 			offer_kind(cli, &in, kinds[i].kind);
-		return;
+		return true;
 	}
+	return false;
 }
 
-/* Alternatives: those that are meant as they are first, for the others may have to be asked for. */
+/* Alternatives: those that are meant as they are first, for the others may have to be asked for. Of
+ * what may be left out behind a value (`ID[:any]`) nothing is known. */
 static void
 offer_value(const struct cli *cli, const struct complete *c, const char *arg)
 {
-	size_t n;
+	size_t all = strlen(arg), n;
 
+	if (arg[0] != '[' && strchr(arg, '[')) {
+		if (!offer_argument(cli, c, arg, all))
+			(void)offer_argument(cli, c, arg, strcspn(arg, "["));
+		return;
+	}
 	for (const char *p = arg; *p; p += n + (p[n] == '|')) {
 		_free_ char *word = NULL;
 
@@ -186,7 +193,7 @@ offer_value(const struct cli *cli, const struct complete *c, const char *arg)
 	}
 	for (const char *p = arg; *p; p += n + (p[n] == '|')) {
 		n = strcspn(p, "|");
-		offer_argument(cli, c, p, n);
+		(void)offer_argument(cli, c, p, n);
 	}
 }
 
@@ -320,6 +327,8 @@ offer_word(const struct cli *cli, const struct complete *c, const struct options
 	} else if (names_word(usage, "ID")) {
 		if (before == 0 || strstr(usage, "ID..."))
 			complete_ids(cli, c);
+	} else if (names_word(usage, "CLASS") && before == 0) {
+		complete_classes(cli, c);
 	} else if (names_word(usage, "FILE") && before == 0) {
 		leave(c, "files");
 	}

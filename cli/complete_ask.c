@@ -22,14 +22,16 @@ enum { PATIENCE_MS = 700, MOST = 200, TEXT_MAX = 60 };
 
 /* What a command is for: the other jobs are not offered to it. */
 static const char *const open_ones[] = {"open", NULL};
+static const char *const queued_ones[] = {"queued", NULL};
 static const char *const unsuccessful[] = {"failed", "canceled", "deadline_exceeded", "interrupted",
 					   NULL};
 static const struct {
 	const char *command;
 	const char *const *states; /* NULL: half-processed ones */
 } rules[] = {
-	{"cancel", filter_live},    {"extend", filter_live}, {"signal", filter_live},
-	{"wait", filter_live},      {"retry", unsuccessful}, {"prune", filter_ended},
+	{"cancel", filter_live},    {"extend", filter_live},  {"signal", filter_live},
+	{"wait", filter_live},      {"retry", unsuccessful},  {"prune", filter_ended},
+	{"hold", queued_ones},      {"release", queued_ones}, {"reprioritize", queued_ones},
 	{"scope close", open_ones}, {"resolve", NULL},
 };
 

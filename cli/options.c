@@ -17,7 +17,7 @@
 #include "cli/options.h"
 #include "cli/out.h"
 
-enum { OPTIONS_MAX = 32, FIRST_VAL = 256, VALUE_TEXT = 128, HELP_COLUMN = 28 };
+enum { OPTIONS_MAX = 64, FIRST_VAL = 256, VALUE_TEXT = 128, HELP_COLUMN = 28 };
 
 const struct options_def options_common[] = {
 	{"json", 0, NULL, "print JSON", OPTIONS_FLAG, offsetof(struct cli, json)},
