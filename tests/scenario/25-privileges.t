@@ -143,6 +143,14 @@ def _():
     j.end()
 
 
+@case("a job has no leftover of how it came to be: securebits and keepcaps are 0; it dies with its monitor")
+def _():
+    j = as_nobody(t, [sys.executable, "-c", "import ctypes; p = ctypes.CDLL(None).prctl; n = ctypes.c_int(); p(2, ctypes.byref(n)); "
+                      "print(p(27), p(7), n.value)"])
+    is_(j.end().exit_code, 0)
+    is_(j.output(), b"0 0 9\n")
+
+
 NOSUID = bool(os.statvfs(t.dir).f_flag & os.ST_NOSUID)
 
 
