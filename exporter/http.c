@@ -127,9 +127,9 @@ http_start(int fd, struct collect *c)
 	}
 	h->collect = c;
 	h->daemon = MHD_start_daemon(
-		MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-		on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET,
-		fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS,
+		MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ITC | MHD_USE_ERROR_LOG, 0,
+		NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS,
 		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)SECONDS,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY, MHD_OPTION_END);
 	if (!h->daemon) {
@@ -144,9 +144,16 @@ http_start(int fd, struct collect *c)
 struct http *
 http_stop(struct http *h)
 {
+	MHD_socket fd;
+
 	if (!h)
 		return NULL;
+	/* Taken back first: a daemon that is stopped with it shuts it down, and it is systemd's,
+	 * too. */
+	fd = MHD_quiesce_daemon(h->daemon);
 	MHD_stop_daemon(h->daemon);
+	if (fd != MHD_INVALID_SOCKET)
+		(void)close(fd);
 	free(h);
 	return NULL;
 }
