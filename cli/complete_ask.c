@@ -1,7 +1,7 @@
 /* complete_ask.c - ids, names and classes, as ctxd has them now.
  *
- * A key was pressed and somebody waits: what does not come in a moment does not come. Another
- * machine is not asked, for ssh might ask back. */
+ * A key was pressed and somebody waits: what does not come in a moment ($CTXD_COMPLETE_MS) does not
+ * come. Another machine is not asked, for ssh might ask back. */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,7 +18,7 @@
 #include "cli/filter.h"
 #include "cli/out.h"
 
-enum { PATIENCE_MS = 700, MOST = 200, TEXT_MAX = 60 };
+enum { PATIENCE_MS = 700, PATIENCE_MAX_MS = 60 * 1000, MOST = 200, TEXT_MAX = 60 };
 
 /* What a command is for: the other jobs are not offered to it. */
 static const char *const open_ones[] = {"open", NULL};
@@ -42,13 +42,24 @@ on_alarm(int sig)
 	_exit(0);
 }
 
+/* 0: none any more. */
 static void
-set_alarm(int ms)
+set_alarm(int64_t ms)
 {
-	struct itimerval t = {.it_value = {.tv_sec = 0, .tv_usec = ms * INT64_C(1000)}};
+	struct itimerval t = {.it_value = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000}};
 
 	(void)signal(SIGALRM, on_alarm);
 	(void)setitimer(ITIMER_REAL, &t, NULL);
+}
+
+static int64_t
+patience(void)
+{
+	const char *word = getenv("CTXD_COMPLETE_MS");
+	int64_t ms;
+
+	return word && text_i64(word, &ms) == 0 && ms > 0 && ms <= PATIENCE_MAX_MS ? ms
+										   : PATIENCE_MS;
 }
 
 /* The reply, or NULL. What was offered before has been printed. PARAMS is stolen. */
@@ -63,7 +74,7 @@ ask(const struct cli *cli, const char *method, json_t *params)
 		json_decref(params);
 		return NULL;
 	}
-	set_alarm(PATIENCE_MS);
+	set_alarm(patience());
 	if (conn_try(cli, &c, &f) < 0)
 		json_decref(params);
 	else if (ctxd_call(c, method, params, &reply, &f) < 0)

@@ -19,7 +19,7 @@ SHARE = os.path.join(USR, "share")
 subprocess.run(["make", "-s", "install-completions", f"PREFIX={USR}"], cwd=ROOT, check=True)
 os.mkdir(os.path.join(USR, "bin"))
 os.symlink(CTXCTL, os.path.join(USR, "bin", "ctxctl"))
-ENV = ctl_env(d.sock, {"PATH": f"{USR}/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8", "XDG_DATA_DIRS": f"{SHARE}:/usr/share",
+ENV = ctl_env(d.sock, {"PATH": f"{USR}/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8", "CTXD_COMPLETE_MS": "20000", "XDG_DATA_DIRS": f"{SHARE}:/usr/share",
                        "XDG_CONFIG_HOME": d.dir, "XDG_DATA_HOME": d.dir, "XDG_CACHE_HOME": d.dir})
 job = d.submit("-n", "far", "sleep", "1000")
 d.wait_state(job, "running")

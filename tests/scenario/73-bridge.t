@@ -15,7 +15,7 @@ from ctxtest import *
 from ctxtest import CTXCTL, TIMEOUT, ctl_env, pids_with, run
 from varlink import encode
 
-d = Daemon()
+d = Daemon(conf="[daemon]\nreattach=60s\n")
 HOME = os.path.join(d.dir, "home there")  # with a space: it goes through two shells
 BIN = os.path.join(d.dir, "bin")
 SSH = os.path.join(d.dir, "standin")
@@ -297,8 +297,12 @@ def _():
     id = d.json("list", "--state", "running")[-1]["id"]
     q = there_bg("wait", id)
     wait_until(lambda: len(bridges()) >= 3, "the connections of both")
+    for x in (p, q):  # they notice when it is back: what they do meanwhile, and for how long, is in 71-cli-follow.t
+        x.send_signal(signal.SIGSTOP)
     d.kill9()
     d.start()
+    for x in (p, q):
+        x.send_signal(signal.SIGCONT)
     with open(go, "w", encoding="ascii") as f:
         f.write("\n")
     code, out, err = ended(p)
