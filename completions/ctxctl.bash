@@ -80,7 +80,8 @@ _ctxctl_leave() { # WHAT IN-FRONT-OF-THE-WORD | command N
 		if declare -F _known_hosts_real >/dev/null; then
 			_known_hosts_real -a -- "$word"
 		else
-			mapfile -t COMPREPLY < <(compgen -A hostname -- "${word#*@}")
+			at=$(sed -n 's/^[[:space:]]*[Hh]ost[[:space:]=]\{1,\}//p' ~/.ssh/config 2>/dev/null | tr -d '*?!')
+			mapfile -t COMPREPLY < <(compgen -W "$at" -- "${word#*@}"; compgen -A hostname -- "${word#*@}")
 		fi
 		;;
 	command)

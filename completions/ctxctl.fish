@@ -28,8 +28,9 @@ function __ctxctl_complete
 					echo -- $part[3]$user
 				end
 			case hosts
+				set -l user (string replace -r -- '[^@]*$' '' "$word")
 				for host in (__fish_print_hostnames)
-					echo -- $part[3](string match -r -- '^.*@' "$word")$host
+					echo -- $part[3]$user$host
 				end
 			case command
 				set -l all $words

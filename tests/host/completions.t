@@ -19,7 +19,11 @@ SHARE = os.path.join(USR, "share")
 subprocess.run(["make", "-s", "install-completions", f"PREFIX={USR}"], cwd=ROOT, check=True)
 os.mkdir(os.path.join(USR, "bin"))
 os.symlink(CTXCTL, os.path.join(USR, "bin", "ctxctl"))
-ENV = ctl_env(d.sock, {"PATH": f"{USR}/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8", "CTXD_COMPLETE_MS": "20000", "XDG_DATA_DIRS": f"{SHARE}:/usr/share",
+os.mkdir(os.path.join(d.dir, ".ssh"))
+with open(os.path.join(d.dir, ".ssh", "config"), "w", encoding="utf-8") as f:
+    f.write("Host web17.example\n")
+ENV = ctl_env(d.sock, {"PATH": f"{USR}/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8", "CTXD_COMPLETE_MS": "20000", "HOME": d.dir,
+                       "XDG_DATA_DIRS": f"{SHARE}:/usr/share",
                        "XDG_CONFIG_HOME": d.dir, "XDG_DATA_HOME": d.dir, "XDG_CACHE_HOME": d.dir})
 job = d.submit("-n", "far", "sleep", "1000")
 d.wait_state(job, "running")
@@ -35,6 +39,7 @@ LINES = [("ctxctl sub", "ctxctl submit "), ("ctxctl submit --split", "ctxctl sub
          (f"ctxctl submit --stdin={file[:-3]}", f"ctxctl submit --stdin={file} "),
          ("ctxctl submit -t 1h -- setpri", "ctxctl submit -t 1h -- setpriv "),
          (f"ctxctl run cat {file[:-3]}", f"ctxctl run cat {file} "), ("ctxctl list --user roo", "ctxctl list --user root "),
+         ("ctxctl -H web1", "ctxctl -H web17.example "), ("ctxctl -H bob@web1", "ctxctl -H bob@web17.example "),
          ("ctxctl scope cr", "ctxctl scope create "), ("ctxctl nonsense ", "ctxctl nonsense ")]
 
 

@@ -156,6 +156,9 @@ def _():
 def _():
     id = d.submit("-n", "far", "sleep", "1000")
     d.wait_state(id, "running")
+    os.mkdir(os.path.join(d.dir, ".ssh"))
+    with open(os.path.join(d.dir, ".ssh", "config"), "w", encoding="utf-8") as f:
+        f.write("Host web17.example *.example\n")
     os.mkdir(os.path.join(d.dir, "bin"))
     os.symlink(CTXCTL, os.path.join(d.dir, "bin", "ctxctl"))
     env = ctl_env(d.sock, {"PATH": f"{d.dir}/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8", **PATIENT})
@@ -168,7 +171,7 @@ def _():
                            ("ctxctl backup /etc/passw", None), ("ctxctl submit --stdin=/etc/hostnam", None),
                            ("ctxctl submit -t 1h -- setpri", "ctxctl submit -t 1h -- setpriv "),
                            ("ctxctl submit -n=a cat /etc/hostnam", None), ("ctxctl list --user roo", "ctxctl list --user root "),
-                           ("ctxctl nonsense ", "ctxctl nonsense "), (f"{CTXCTL} stat", f"{CTXCTL} status ")):
+                           ("ctxctl -H web1", "ctxctl -H web17.example "), ("ctxctl nonsense ", "ctxctl nonsense "), (f"{CTXCTL} stat", f"{CTXCTL} status ")):
             got, _ = sh.complete(line)
             if want:
                 is_(got, want)
