@@ -55,7 +55,7 @@ struct policy_class {
 struct policy {
 	int64_t max_connections, max_connections_per_user, max_message;
 	char *on_half_processed; /* owned; NULL: none */
-	int64_t reattach_us, stdin_max;
+	int64_t reattach_us, stdin_max, stdin_per_user;
 	int64_t running, queued, running_per_user, queued_per_user;
 	int64_t timeout_us, max_timeout_us, grace_us, stop_signal;
 	int64_t output_max;

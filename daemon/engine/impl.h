@@ -25,6 +25,8 @@
  *   submit.c     accepting a job; submit_check.c says which are not
  *   audit.c      lines of the log about deeds to jobs of others
  *   prune.c      removing what is over, because somebody asks; retain.c: by itself
+ *   depend.c     jobs that wait for others; hold.c: for somebody's word
+ *   control_queue.c  pausing a class or all of the queue, draining it
  *   log_job.c    lines of the log about a job
  *   outbox.c     spans of what has ended, until they are exported
  *   metrics.c    what is counted, together with what is now
@@ -55,6 +57,7 @@
 enum {
 	REQUEUES_MAX = 5,      /* starts that provably never ran, before the job is given up */
 	STARTS_PER_TURN = 256, /* jobs started in one iteration */
+	DEPEND_MAX = 64,       /* jobs that one may wait for */
 };
 #define BACKSTOP_SEC 5.0      /* after deadline and grace: ctxd itself asks the monitor to kill */
 #define STORAGE_RETRY_SEC 1.0 /* until a failed write of our own is tried again */
@@ -96,7 +99,9 @@ struct lanes {
 	struct list idle;    /* users with nothing at all, longest so first */
 	size_t n_idle;
 	uint64_t turns;
-	uint64_t queued, running, delayed; /* QUEUED: those in lanes; DELAYED: wait for a time */
+	const struct strv *paused;         /* classes of which nothing is started; not owned */
+	uint64_t queued, running, delayed; /* QUEUED: those in lanes; DELAYED: wait for more than a
+					      slot */
 };
 
 enum live_phase {
@@ -194,6 +199,18 @@ struct engine {
 	ev_timer drained_by; /* then what is still stopping is killed */
 	struct spools spools;
 	struct sweep sweep;
+	struct {
+		bool all, drain;
+		struct strv classes; /* paused ones */
+	} paused;
+	struct {
+		struct engine_ids
+			work;   /* jobs that are over: who waits for them is to be looked at */
+		size_t next;    /* of these */
+		uint64_t after; /* of who waits: so far */
+		uint64_t rows;  /* of job_after */
+		ev_timer again;
+	} depend;
 	struct metrics metrics;
 	struct {
 		uint64_t n, dropped; /* as in the database */
@@ -239,8 +256,10 @@ int lifecycle_set(struct engine *g, struct job *j, enum job_state to, const stru
 void lifecycle_asker(struct job *j, const struct requester *who);
 /* Write J without an edge. */
 int lifecycle_save(struct engine *g, struct job *j);
-/* The moment for which J, which is queued, waited has come: it goes into its lane. */
-int lifecycle_due(struct engine *g, struct job *j);
+/* What J, which is queued, waits for has changed in it: written, and into its lane or out of it.
+ * WAS_BLOCKED: as job_blocked said before. */
+int lifecycle_waits(struct engine *g, struct job *j, bool was_blocked);
+int lifecycle_reprioritize(struct engine *g, struct job *j, int32_t priority); /* J is queued */
 /* A row of history for J without a change of state. */
 int lifecycle_note(struct engine *g, const struct job *j, const struct why *why);
 /* After the commit: the line of the log that J, as it is now, is WHAT (a literal). Without memory
@@ -420,6 +439,8 @@ int submit_check_moment(struct engine *g, const struct requester *who, const str
 			struct refusal *r);
 /* Is there room in the queue for one more of UID? */
 int submit_check_room(struct engine *g, uint32_t uid, struct refusal *r);
+/* May the standard input of J be kept for its user? Or negative errno. */
+int submit_check_input(struct engine *g, const struct job *j, struct refusal *r);
 
 /* ---- progress.c */
 void progress_attach(struct live *l); /* with live_new */
@@ -445,6 +466,33 @@ void log_job(enum log_level l, const struct job *j, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 /* One line for each edge; WHAT is the new state, or "queued again". */
 void log_job_edge(const struct job *j, const char *what);
+
+/* ---- depend.c */
+void depend_init(struct engine *g);
+void depend_done(struct engine *g);
+/* Forget what was to be looked at, and look for it anew: at the start, after a commit that failed.
+ */
+int depend_load(struct engine *g);
+/* What A asks J, which is being made, to wait for: 0 with J->waits and *RET filled (the caller's),
+ * ENGINE_E_REFUSED, or negative errno. */
+struct depend {
+	uint64_t on[DEPEND_MAX];
+	enum store_need need[DEPEND_MAX];
+	size_t n;
+};
+int depend_take(struct engine *g, const struct requester *who, const struct submit_args *a,
+		struct job *j, struct depend *ret, struct refusal *r);
+int depend_keep(struct engine *g, const struct job *j, const struct depend *d); /* J is inserted */
+int depend_drop(struct engine *g, uint64_t id); /* ID waits for nothing any more */
+/* The job ID has ended, or it is settled how: who waits for it is looked at before the commit. */
+void depend_settled(struct engine *g, uint64_t id);
+void depend_run(struct engine *g); /* called by the transaction's `before` */
+
+/* ---- control_queue.c */
+int control_queue_load(struct engine *g);
+bool control_queue_stands(const struct engine *g);  /* nothing is started */
+bool control_queue_refuses(const struct engine *g); /* nothing new is taken */
+bool control_queue_paused(const struct engine *g, const char *class_name);
 
 /* ---- outbox.c */
 int outbox_load(struct engine *g);

@@ -66,11 +66,12 @@ retain_soon(struct engine *g)
 void
 retain_output(struct engine *g, const struct job *j)
 {
-	int64_t bytes = 0;
+	struct store_kept kept;
 
 	if (g->policy->keep_output_per_user == 0 || j->out_bytes + j->err_bytes == 0)
 		return;
-	if (store_kept(g->store, j->uid, &bytes) == 0 && bytes > g->policy->keep_output_per_user)
+	if (store_kept(g->store, j->uid, &kept) == 0 &&
+	    kept.output > g->policy->keep_output_per_user)
 		retain_soon(g);
 }
 

@@ -89,6 +89,7 @@ copy_numbers(const struct policy *p, struct job *j, const struct submit_args *a)
 	j->warn_us = a->warn_us;
 	j->warn_signal = a->warn_us == 0 ? 0 : a->warn_signal > 0 ? a->warn_signal : SIGUSR1;
 	j->watchdog_us = a->watchdog_us;
+	j->not_before_us = a->not_before_us;
 	j->retries = a->retries;
 	j->backoff_us = a->backoff_us;
 	j->has_stdin = a->stdin_spool != NULL;
@@ -191,7 +192,7 @@ notice_retries(const struct policy *p, const struct job *j, struct notices *n)
 static bool
 slot_free(struct engine *g, const struct job *j)
 {
-	if (!sched_may_start(g))
+	if (!sched_may_start(g) || job_blocked(j))
 		return false;
 	return lanes_slot(&g->lanes, g->policy, j->class_name, j->uid);
 }
@@ -221,7 +222,7 @@ insert_running(struct engine *g, struct job *j, struct strv *env)
 }
 
 static int
-insert(struct engine *g, struct job *j, struct strv *env, struct refusal *r)
+insert(struct engine *g, struct job *j, struct strv *env, const struct depend *d, struct refusal *r)
 {
 	int e;
 
@@ -229,6 +230,13 @@ insert(struct engine *g, struct job *j, struct strv *env, struct refusal *r)
 		return insert_running(g, j, env);
 	e = submit_check_room(g, j->uid, r);
 	e = e ? e : lifecycle_create(g, j, env, j->submitted_by);
+	if (!e && d->n > 0) {
+		e = depend_keep(g, j, d);
+		if (e < 0) /* it would wait for nobody, for ever */
+			txn_spoil(g->txn);
+	}
+	if (!e && j->not_before_us > 0)
+		delay_arm(g);
 	if (!e && j->deadline_us > 0)
 		sched_overdue_arm(g);
 	return e;
@@ -236,15 +244,16 @@ insert(struct engine *g, struct job *j, struct strv *env, struct refusal *r)
 
 /* The input goes to the disk first: that is what may fail while nothing is written yet. */
 static int
-insert_with_input(struct engine *g, struct job *j, struct strv *env, struct spool *input,
-		  struct refusal *r)
+insert_with_input(struct engine *g, struct job *j, struct strv *env, const struct depend *d,
+		  struct spool *input, struct refusal *r)
 {
-	int e = spool_sync(input);
+	int e = submit_check_input(g, j, r);
 
+	e = e ? e : spool_sync(input);
 	if (e == -EBADF)
 		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "stdin",
 				   "went to another job already");
-	e = e ? e : insert(g, j, env, r);
+	e = e ? e : insert(g, j, env, d, r);
 	if (e)
 		return e;
 	e = spool_keep(g, input, j);
@@ -260,6 +269,7 @@ submit_new(struct engine *g, const struct requester *who, const struct submit_ar
 {
 	_cleanup_(job_freep) struct job *j = NULL;
 	_cleanup_(strv_done) struct strv env = {0};
+	struct depend depend;
 	int e = submit_check_moment(g, who, a, r);
 
 	if (e)
@@ -280,8 +290,10 @@ submit_new(struct engine *g, const struct requester *who, const struct submit_ar
 	notice_earlier(j, n);
 	notice_warn(j, n);
 	notice_retries(g->policy, j, n);
-	e = a->stdin_spool ? insert_with_input(g, j, &env, a->stdin_spool, r)
-			   : insert(g, j, &env, r);
+	e = depend_take(g, submit_owner(who, a), a, j, &depend, r);
+	if (e == 0)
+		e = a->stdin_spool ? insert_with_input(g, j, &env, &depend, a->stdin_spool, r)
+				   : insert(g, j, &env, &depend, r);
 	if (e == 0)
 		*ret_job = take_ptr(j);
 	CRASH_COMMIT("ctxd.submit");
@@ -314,7 +326,7 @@ engine_submit(struct engine *g, const struct requester *who, const struct submit
 	CRASH_POINT("ctxd.submit.read");
 	e = a->key ? key_find(g, who, a, ret_job, r) : KEY_E_NEW;
 	*ret_created = e == KEY_E_NEW;
-	if (*ret_created && g->draining)
+	if (*ret_created && control_queue_refuses(g))
 		return refusal_draining(r);
 	if (*ret_created) {
 		e = submit_new(g, who, a, false, ret_job, n, r);

@@ -180,6 +180,9 @@ submit_check_moment(struct engine *g, const struct requester *who, const struct 
 	int e = submit_check_names(g, a->name, a->class_name, r);
 
 	e = e ? e : submit_check_times(a->timeout_us, a->deadline_us, r);
+	if (!e && a->deadline_us > 0 && a->not_before_us >= a->deadline_us)
+		e = refusal_set(r, REFUSAL_INVALID_ARGUMENT, "not_before",
+				"is not before deadline_at");
 	return e ? e : check_root(g, submit_owner(who, a), r);
 }
 
@@ -198,4 +201,24 @@ submit_check_room(struct engine *g, uint32_t uid, struct refusal *r)
 		return refusal_set(r, REFUSAL_QUEUE_FULL, NULL, "the queue is full for this user");
 	}
 	return 0;
+}
+
+int
+submit_check_input(struct engine *g, const struct job *j, struct refusal *r)
+{
+	int64_t most = g->policy->stdin_per_user;
+	struct store_kept kept;
+	int e;
+
+	if (most == 0)
+		return 0;
+	e = store_kept(g->store, j->uid, &kept);
+	if (e < 0)
+		return err_pass(e);
+	if (kept.input <= most && (int64_t)j->stdin_bytes <= most - kept.input)
+		return 0;
+	return refusal_set(r, REFUSAL_NOT_READY, NULL,
+			   "too much standard input is kept for jobs of uid %u "
+			   "([limits] stdin_per_user)",
+			   j->uid);
 }

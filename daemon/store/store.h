@@ -156,13 +156,13 @@ int store_queue_next_deadline(struct store *s, int64_t *ret_us);
 /* Ids of queued jobs whose deadline is <= NOW_US; at most MAX; number in RET_N. */
 int store_queue_overdue(struct store *s, int64_t now_us, uint64_t *ids, size_t max, size_t *ret_n);
 
-/* Queued jobs that wait for a time (not_before_us), by uid, class_name empty: they are in no lane.
- */
-int store_delayed_each(struct store *s, store_lane_fn fn, void *arg);
-/* The earliest such time; STORE_E_NOT_FOUND. */
+/* Queued jobs that wait for something else than a slot, by uid, class_name empty: they are in no
+ * lane. */
+int store_blocked_each(struct store *s, store_lane_fn fn, void *arg);
+/* The earliest time for which one waits; STORE_E_NOT_FOUND. */
 int store_delayed_next(struct store *s, int64_t *ret_us);
-/* Ids of those whose time is <= NOW_US, or farther off than MOST_US (the wall clock was set back);
- * at most MAX. */
+/* Ids of those whose time is <= NOW_US, or, of a further attempt, farther off than MOST_US (the
+ * wall clock was set back); at most MAX. */
 int store_delayed_due(struct store *s, int64_t now_us, int64_t most_us, uint64_t *ids, size_t max,
 		      size_t *ret_n);
 
@@ -195,6 +195,33 @@ struct store_filter {    /* zero = everything */
  * FN may read the store, but start no other walk of this kind. */
 int store_list(struct store *s, const struct store_filter *f, store_job_fn fn, void *arg,
 	       uint64_t *ret_next);
+
+/* ---- who waits for whom, and what administrators said of the queue: store_wait.c */
+enum store_need { STORE_NEED_OK = 1, STORE_NEED_ANY = 2, STORE_NEED_FAILED = 3 };
+int store_after_add(struct store *s, uint64_t job, uint64_t on_job, enum store_need need);
+int store_after_met(struct store *s, uint64_t job, uint64_t on_job); /* it waits for that no more */
+/* It waits for nothing; how many it did for in *RET_N. */
+int store_after_drop(struct store *s, uint64_t job, uint64_t *ret_n);
+int store_after_count(struct store *s, uint64_t *ret); /* all */
+/* The first for which JOB waits; STORE_E_NOT_FOUND. */
+int store_after_first(struct store *s, uint64_t job, uint64_t *ret);
+struct store_after {
+	uint64_t job;
+	enum store_need need;
+};
+/* Who waits for ON_JOB and has an id greater than AFTER: at most MAX; number in RET_N. */
+int store_after_each(struct store *s, uint64_t on_job, uint64_t after, struct store_after *ret,
+		     size_t max, size_t *ret_n);
+typedef int (*store_id_fn)(void *arg, uint64_t id);
+/* Jobs that have ended and for which others still wait. */
+int store_after_ended_each(struct store *s, store_id_fn fn, void *arg);
+enum store_control { STORE_PAUSE = 1, STORE_DRAIN = 2 };
+/* CLASS_NAME "": all. */
+int store_control_set(struct store *s, enum store_control kind, const char *class_name,
+		      int64_t at_us, uint32_t by_uid);
+int store_control_clear(struct store *s, enum store_control kind, const char *class_name);
+typedef int (*store_control_fn)(void *arg, enum store_control kind, const char *class_name);
+int store_control_each(struct store *s, store_control_fn fn, void *arg);
 
 /* ---- the outbox: store_outbox.c. Texts in the order they were added, until they are forgotten. */
 int store_outbox_add(struct store *s, const char *text, size_t n);
@@ -233,9 +260,13 @@ int store_job_delete(struct store *s,
 int store_old_outputs(struct store *s, int64_t before_us, struct store_old *ret, size_t max,
 		      size_t *ret_n);
 int store_output_gone(struct store *s, uint64_t id); /* mark: output was removed */
-/* How much output of ended jobs is kept for UID: cheap at any size. */
-int store_kept(struct store *s, uint32_t uid, int64_t *ret_bytes);
-/* One for whom more than LIMIT is kept; STORE_E_NOT_FOUND. */
+/* How many bytes are kept for UID: output of ended jobs; standard input of jobs that may be started
+ * (again). Cheap at any size. */
+struct store_kept {
+	int64_t output, input;
+};
+int store_kept(struct store *s, uint32_t uid, struct store_kept *ret);
+/* One for whom more output than LIMIT is kept; STORE_E_NOT_FOUND. */
 int store_kept_over(struct store *s, int64_t limit, uint32_t *ret_uid);
 /* The job of UID that ended first of those with any such output; STORE_E_NOT_FOUND. */
 int store_kept_oldest(struct store *s, uint32_t uid, struct store_old *ret);

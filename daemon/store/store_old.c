@@ -19,8 +19,8 @@ const char *const store_old_sql[Q_N] = {
 		" AND (ended, id) > (?2, ?3) ORDER BY ended, id LIMIT ?4",
 	[Q_OUTPUT_KEPT] = "SELECT (SELECT state < 5 OR output_gone = 0 FROM job WHERE id = ?1),"
 			  " (SELECT seq FROM sqlite_sequence WHERE name = 'job')",
-	[Q_KEPT_OVER] = "SELECT uid FROM user_output WHERE bytes > ? LIMIT 1",
-	[Q_KEPT] = "SELECT bytes FROM user_output WHERE uid = ?",
+	[Q_KEPT_OVER] = "SELECT uid FROM user_kept WHERE output > ? LIMIT 1",
+	[Q_KEPT] = "SELECT output, input FROM user_kept WHERE uid = ?",
 	[Q_KEPT_OLDEST] =
 		"SELECT id, attempt FROM job INDEXED BY job_kept WHERE state >= 5 AND"
 		" kind = 1 AND output_gone = 0 AND out_bytes + err_bytes + out_earlier > 0"
@@ -108,7 +108,7 @@ store_old_walk(struct store *s, int64_t before_us, int64_t uid, struct store_old
 }
 
 int
-store_kept(struct store *s, uint32_t uid, int64_t *ret_bytes)
+store_kept(struct store *s, uint32_t uid, struct store_kept *ret)
 {
 	_reset_ sqlite3_stmt *st;
 	int r;
@@ -120,7 +120,10 @@ store_kept(struct store *s, uint32_t uid, int64_t *ret_bytes)
 	r = store_db_row(s, st);
 	if (r < 0)
 		return r;
-	*ret_bytes = r > 0 ? sqlite3_column_int64(st, 0) : 0;
+	*ret = (struct store_kept){0};
+	if (r > 0)
+		*ret = (struct store_kept){.output = sqlite3_column_int64(st, 0),
+					   .input = sqlite3_column_int64(st, 1)};
 	return 0;
 }
 

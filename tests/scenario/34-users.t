@@ -35,6 +35,7 @@ running = {running}
 running_per_user = {running_per_user}
 queued_per_user = {queued_per_user}
 stdin_max = 1M
+stdin_per_user = {stdin_per_user}
 [deadline]
 grace = 500ms
 [daemon]
@@ -56,9 +57,9 @@ if os.geteuid() != 0:
     main()
 
 
-def conf(running=8, running_per_user="", queued_per_user="", output_per_user=""):
+def conf(running=8, running_per_user="", queued_per_user="", output_per_user="", stdin_per_user=""):
     return CONF.format(admin=ADMIN.pw_name, running=running, running_per_user=running_per_user, queued_per_user=queued_per_user,
-                       output_per_user=output_per_user)
+                       output_per_user=output_per_user, stdin_per_user=stdin_per_user)
 
 
 sysdaemon.CTXD_UID = OWN.pw_uid
@@ -203,17 +204,18 @@ def _():
     carol.close()
 
 
-@users_case("a free slot goes to whoever has the fewest running")
+@users_case("a free slot goes to whoever has the fewest running, also if they had the last turn")
 def _():
-    configure(running=3)
+    configure(running=4)
     blocks = [submit(alice, "sleep", "1000")["id"] for _ in range(3)]
+    last = submit(bob, "sleep", "1000")["id"]
     a = [submit(alice, "sleep", "1000")["id"] for _ in range(3)]
     b = [submit(bob, "sleep", "1000")["id"] for _ in range(3)]
     for n, i in enumerate(blocks, 1):
         end(i)
         wait_until(lambda n=n: len(started(a + b)[1]) == n, "the next one")
-    is_(started(a + b)[0], "bab")
-    end(*a, *b)
+    is_(started(a + b)[0], "baa")
+    end(last, *a, *b)
 
 
 @users_case("a priority orders one's own jobs alone; between classes it is the configuration's that counts")
@@ -247,7 +249,7 @@ def _():
 # ---- output that is kept
 
 def kept():
-    return dict(d.sql("SELECT uid, bytes FROM user_output"))
+    return dict(d.sql("SELECT uid, output FROM user_kept"))
 
 
 def truly_kept():
@@ -270,9 +272,10 @@ def has_output(id):
 def _():
     configure(output_per_user="1M")
     big = ["head", "-c", "400000", "/dev/zero"]
-    theirs = [submit(bob, *big)["id"] for _ in range(2)]
-    all_ended(theirs)
-    mine = []
+    theirs, mine = [], []
+    for _ in range(2):  # one after the other: the first to end is the first to go
+        theirs.append(submit(bob, *big)["id"])
+        wait_end(theirs[-1])
     for _ in range(5):
         mine.append(submit(alice, *big)["id"])
         wait_end(mine[-1])
@@ -340,6 +343,7 @@ def _():
         # Keys, parents and limits are the user's, not the administrator's.
         k = submit(admin, "sleep", "1000", user="nobody", key="k")["id"]
         is_(submit(nobody, "sleep", "1000", key="k")["id"], k)
+        is_(submit(admin, "sleep", "1000", user="nobody", key="k")["id"], k)
         ok(submit(admin, "true", key="k")["id"] != k)
         mine = submit(admin, "sleep", "1000")["id"]
         refused(admin.call, "NotPermitted", "Submit", argv=["true"], user="nobody", parent=mine)
@@ -685,6 +689,32 @@ def _():
         for v in held:
             v.close()
     wait_until(lambda: used() == 0, "it to be given back")
+
+
+@users_case("nor does what jobs have taken: so much for a user, until they have succeeded")
+def _():
+    configure(running=1, stdin_per_user="1M")
+    piece = base64.b64encode(b"\1" * 400000).decode()
+
+    def brings(v, *argv):
+        return submit(v, *argv, stdin=v.call("Spool", data=piece)["spool"])["id"]
+
+    def sums():
+        return {uid: n for uid, n in d.sql("SELECT uid, input FROM user_kept") if n}
+
+    first = submit(alice, "sleep", "1000")["id"]
+    with connect(61008) as v, connect(61009) as other:
+        ids = [brings(v, "cat"), brings(v, "sh", "-c", "cat; exit 3")]
+        like(refused(v.call, "NotReady", "Submit", argv=["cat"], stdin=v.call("Spool", data=piece)["spool"])["reason"], "stdin_per_user")
+        d.wait_log(r"audit action=refused uid=61008 pid=\d+ method=io.ctxd.Submit error=NotReady reason=\"too much standard input")
+        theirs = brings(other, "cat")
+        is_(sums(), {61008: 800000, 61009: 400000})
+        end(first)
+        all_ended([*ids, theirs])
+        wait_until(lambda: sums() == {61008: 400000}, "what succeeded to be counted no more")
+        is_(wait_end(brings(v, "cat"))["state"], "succeeded")
+        v.call("Prune", ids=[ids[1]])
+        wait_until(lambda: sums() == {}, "nothing to be counted")
 
 
 main()
