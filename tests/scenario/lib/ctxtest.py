@@ -486,16 +486,20 @@ class Daemon:
         need(st, f"job {id}: its process {pid} is gone")
         return st[1]
 
-    def job_pids(self, id):
-        """Living processes with this job's CTX_ID in their environment."""
-        mine = b"CTXD_SOCKET=" + self.sock.encode() + b"\0"
-        want = b"CTX_ID=%d\0" % id
-        found = []
+    def jobs_pids(self):
+        """{id: living processes with this CTX_ID in their environment}, of one walk over all processes."""
+        mine = b"\0CTXD_SOCKET=" + self.sock.encode() + b"\0"
+        found = {}
         for pid in all_pids():
             env = b"\0" + _read(f"/proc/{pid}/environ") + b"\0"
-            if b"\0" + mine in env and b"\0" + want in env and not exited(pid):
-                found.append(pid)
+            for id in {int(x) for x in re.findall(rb"\0CTX_ID=(\d+)(?=\0)", env)} if mine in env else ():
+                if not exited(pid):
+                    found.setdefault(id, []).append(pid)
         return found
+
+    def job_pids(self, id):
+        """Living processes with this job's CTX_ID in their environment."""
+        return self.jobs_pids().get(id, [])
 
     def job_dirs(self):
         """Names in jobs/ that are run directories, e.g. 42.1."""
