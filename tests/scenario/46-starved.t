@@ -14,9 +14,10 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from apitest import *  # noqa: E402,F403
-from sysdaemon import ALICE, BOB, SystemDaemon, identity  # noqa: E402
+from sysdaemon import ALICE, SystemDaemon, identity  # noqa: E402
 
-OWN_UID = 61007  # of nobody else: its processes are counted
+# Of no other test: their processes are counted.
+OWN_UID, CROWDED, OTHER = 61037, 61038, 61039
 
 
 def traced(pid):
@@ -144,26 +145,26 @@ def of_user(uid):
 @case_if(os.geteuid() == 0, "one user may have no more processes: that user's job waits, the others' run")
 def _():
     d = SystemDaemon()
-    with identity(ALICE):
-        alice = Varlink(d.sock)
-    with identity(BOB):
-        bob = Varlink(d.sock)
-    wait_until(lambda: alice.call("Stats")["spawner_up"], "the spawner")
+    with identity(CROWDED):
+        crowded = Varlink(d.sock)
+    with identity(OTHER):
+        other = Varlink(d.sock)
+    wait_until(lambda: crowded.call("Stats")["spawner_up"], "the spawner")
     with limited(d.spawner.pid, resource.RLIMIT_NPROC, 1):
         # The limit is the spawner's, and counts for each user alone: who has more when a process becomes theirs may not execute.
-        run_ids = [alice.call("Submit", argv=["sleep", "1000"])["job"]["id"] for _ in range(2)]
-        pids = [wait_until(lambda: alice.call("Get", id=i)["job"]["pid"], "her first ones to run") for i in run_ids]
-        held = alice.call("Submit", argv=["true"])["job"]["id"]
+        run_ids = [crowded.call("Submit", argv=["sleep", "1000"])["job"]["id"] for _ in range(2)]
+        pids = [wait_until(lambda: crowded.call("Get", id=i)["job"]["pid"], "the first ones to run") for i in run_ids]
+        held = crowded.call("Submit", argv=["true"])["job"]["id"]
         d.wait_log(f"job={held} could not be started: cannot execute true: Resource temporarily unavailable")
-        waits(alice, held)
-        is_(end_of(bob, bob.call("Submit", argv=["true"])["job"]["id"])["state"], "succeeded")
-    is_(end_of(alice, held)["state"], "succeeded")
+        waits(crowded, held)
+        is_(end_of(other, other.call("Submit", argv=["true"])["job"]["id"])["state"], "succeeded")
+    is_(end_of(crowded, held)["state"], "succeeded")
     ok(not any(exited(p) for p in pids), "what ran goes on")
     for i in run_ids:
-        alice.call("Cancel", id=i, now=True)
-        end_of(alice, i)
-    alice.close()
-    bob.close()
+        crowded.call("Cancel", id=i, now=True)
+        end_of(crowded, i)
+    crowded.close()
+    other.close()
     d.cleanup()
 
 
