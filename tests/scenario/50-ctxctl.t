@@ -85,7 +85,7 @@ def _():
         r = d.ctl(word)
         is_((r.code, r.out), (2, ""))
         like(r.err, f"ctxctl {meant}`")
-    for word in ("drain", "\x1b[31m"):
+    for word in ("frobnicate", "\x1b[31m"):
         r = d.ctl(word)
         is_(r.code, 2)
         unlike(r.err, "did you mean|\x1b")
