@@ -8,6 +8,7 @@ import tempfile
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from ctxtest import *
 from sysdaemon import ALICE, SystemDaemon, identity
+from varlink import Varlink
 
 CONF = """[class plain]
 [class tight]
@@ -172,8 +173,10 @@ def _():
     for key in missing:
         s.wait_log(f"{key} of classes cannot be enforced: the controller .* is not there")
     with identity(ALICE):
-        id = int(s.ctl_ok("submit", "-C", "/", "-c", "boxed", "--", "sh", "-c",
-                          "echo ready; i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done; read x </proc/self/fd/0; sleep 1000"))
+        v = Varlink(s.sock)
+    id = v.call("Submit", **{"class": "boxed", "argv": [
+        "sh", "-c", "echo ready; i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done; exec sleep 1000"]})["job"]["id"]
+    v.close()
     wait_until(lambda: "ready" in s.logs(id), "the job to run", 60)
     got = {name: open(os.path.join(base, f"{id}.1", name), encoding="ascii").read().split()
            for name in ("memory.max", "memory.oom.group", "cpu.max", "pids.max") if name.split(".")[0] in there}
