@@ -325,8 +325,8 @@ def _():
         env = dict(line.split("=", 1) for line in out[5:])
         is_((env["HOME"], env["USER"], env["LOGNAME"], env["SHELL"]),
             (NOBODY.pw_dir, NOBODY.pw_name, NOBODY.pw_name, NOBODY.pw_shell))
-        ok(all(k in ("HOME", "USER", "LOGNAME", "SHELL", "PATH", "PWD", "OLDPWD", "_", "SHLVL", "TRACEPARENT", "NOTIFY_SOCKET", "CTXD_SOCKET")
-               or k.startswith("CTX_") for k in env), f"{env}")
+        ours = ("HOME", "USER", "LOGNAME", "SHELL", "PATH", "PWD", "OLDPWD", "_", "SHLVL", "TRACEPARENT", "NOTIFY_SOCKET", "CTXD_SOCKET")
+        is_([k for k in env if k not in ours and not k.startswith("CTX_")], [])
         is_(d.sql(f"SELECT by_uid FROM job_history WHERE job = {j['id']} AND from_state IS NULL"), [(ADMIN.pw_uid,)])
         d.wait_log(rf"audit action=submit job={j['id']} attempt=1 uid={NOBODY.pw_uid} by_uid={ADMIN.pw_uid} by_pid=\d+")
     many = [p for p in pwd.getpwall() if len(os.getgrouplist(p.pw_name, p.pw_gid)) > 1 and p.pw_uid]
@@ -483,8 +483,9 @@ def _():
         unlike(str([job(i), list(root.call_more("Events", id=i))]), "known-to-alice")
         unlike(d.log_text(), "known-to-alice|said-in-secret")
     # A job of theirs can no more than they can.
-    mine = submit(bob, "sh", "-c", f"cat {d.db} {rundir}/* /proc/{pid}/environ {d.state}/output/0/{i}.1.log; ls {d.state} {rundir}; kill -9 {pid}")
-    unlike(output(bob, mine["id"]).decode(errors="replace"), "known-to-alice|said-in-secret|SQLite|Operation not permitted$^")
+    tries = f"cat {d.db} {rundir}/* /proc/{pid}/environ {d.state}/output/0/{i}.1.log; ls {d.state} {rundir}; kill -9 {pid}"
+    mine = submit(bob, "sh", "-c", tries)
+    unlike(output(bob, mine["id"]).decode(errors="replace"), "known-to-alice|said-in-secret|SQLite")
     is_(job(i)["state"], "running")
     end(i)
 
