@@ -12,7 +12,7 @@ user_restarted() { # UNIT OLD-PID
 	pid=$(user_prop "$1" MainPID)
 	[ "$pid" != 0 ] && [ "$pid" != "$2" ] && [ "$(user_prop "$1" ActiveState)" = active ]
 }
-open_gate() { echo >/home/alice/gate; }
+open_gate() { timeout 60 sh -c 'echo >/home/alice/gate'; }
 gated() { # STATUS: sets id, pid: a job that exits so when the gate is opened
 	id=$("${ctl[@]}" submit -- sh -c "echo ready; read x </home/alice/gate; exit $1") && wait_until said_ready "$id" "${ctl[@]}" submit &&
 		pid=$(user_field alice "$id" pid)
