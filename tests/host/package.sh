@@ -55,22 +55,24 @@ if [ "$suite" = bookworm ]; then
 fi
 
 # The same bytes again.
-tree_run sh -c 'useradd -u 1234 -m -d /home/two builder && chown -R builder /home/two' >"$log" 2>&1
-tree_run unshare --uts setpriv --reuid 1234 --regid 1234 --clear-groups --bounding-set +all sh -c "umask 027; cd '/home/two/a/longer/way' &&
-	export HOME=/home/two TZ=Pacific/Kiritimati LC_ALL=POSIX LANG=C.UTF-8 USER=builder LOGNAME=builder &&
-	tar -xzf /build/$name.tar.gz && cd $name && DEB_BUILD_OPTIONS='parallel=1 nocheck' dpkg-buildpackage -us -uc --build=binary" >"$log" 2>&1
-point $? "built again, by a user, with another umask, time zone, locale, directory, number of processes" || show "$log"
-differ=0 compared=0
-for deb in "$TREE"/build/one/*.deb; do
-	compared=$((compared + 1))
-	cmp "$deb" "$TREE/home/two/a/longer/way/${deb##*/}" >&2 || {
-		differ=1
-		echo "# ${deb##*/} differs"
-	}
-done
-[ "$compared" -ge 5 ] && [ "$differ" = 0 ]
-point $? "all packages are the same bytes, debugging symbols included"
-took "built again"
+if [ "$suite" = bookworm ]; then
+	tree_run sh -c 'useradd -u 1234 -m -d /home/two builder && chown -R builder /home/two' >"$log" 2>&1
+	tree_run unshare --uts setpriv --reuid 1234 --regid 1234 --clear-groups --bounding-set +all sh -c "umask 027; cd '/home/two/a/longer/way' &&
+		export HOME=/home/two TZ=Pacific/Kiritimati LC_ALL=POSIX LANG=C.UTF-8 USER=builder LOGNAME=builder &&
+		tar -xzf /build/$name.tar.gz && cd $name && DEB_BUILD_OPTIONS='parallel=1 nocheck' dpkg-buildpackage -us -uc --build=binary" >"$log" 2>&1
+	point $? "built again, by a user, with another umask, time zone, locale, directory, number of processes" || show "$log"
+	differ=0 compared=0
+	for deb in "$TREE"/build/one/*.deb; do
+		compared=$((compared + 1))
+		cmp "$deb" "$TREE/home/two/a/longer/way/${deb##*/}" >&2 || {
+			differ=1
+			echo "# ${deb##*/} differs"
+		}
+	done
+	[ "$compared" -ge 5 ] && [ "$differ" = 0 ]
+	point $? "all packages are the same bytes, debugging symbols included"
+	took "built again"
+fi
 
 # A newer version, which differs in nothing but that.
 tree_run sh -c "cd /build/one/$name && mkdir ../older && mv ../*.deb ../older && rm ../older/*-dbgsym_* && { cat >new <<-END && cat debian/changelog >>new && mv new debian/changelog; } &&
