@@ -18,8 +18,8 @@ wait_until all_running "${ids[@]}"
 ok $? "twenty jobs run"
 before=$(prop ctxd.service MainPID),$(prop ctx-spawner.service MainPID)
 systemctl daemon-reload
-systemctl restart ctx-spawner.service ctxd.service ctx-shutdown.service
-ok $? "daemon-reload; restart of spawner, ctxd and ctx-shutdown.service"
+systemctl restart ctx-spawner.service ctxd.service && systemctl restart ctx-shutdown.service
+ok $? "daemon-reload; restart of spawner and ctxd, then of ctx-shutdown.service, which does not take it for a shutdown"
 [ "$before" != "$(prop ctxd.service MainPID),$(prop ctx-spawner.service MainPID)" ]
 ok $? "they are others now"
 all_running "${ids[@]}"
