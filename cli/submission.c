@@ -23,6 +23,7 @@ submission_done(struct submission *s)
 {
 	context_done(&s->context);
 	options_list_done(&s->env);
+	options_list_done(&s->after);
 	input_done(&s->input);
 	json_decref(s->params);
 	s->params = NULL;
@@ -186,6 +187,41 @@ add_flag(const struct cli *cli, json_t *params, const char *key, bool on)
 									       : 0;
 }
 
+/* --at, or --in from now. */
+static int
+add_start(const struct cli *cli, struct submission *s, json_t *params)
+{
+	char text[CLOCK_TEXT];
+
+	if (s->at.given && s->delay)
+		return options_wrong(cli, "either --at or --in");
+	if (s->at.given)
+		return add_string(cli, s, params, "not_before", s->at.text);
+	if (!s->delay)
+		return 0;
+	return add_string(
+		cli, s, params, "not_before",
+		wall_format(wall_add(wall_now(), dur_usec(s->delay)), text, sizeof(text)));
+}
+
+static int
+add_after(const struct cli *cli, struct submission *s, json_t *params)
+{
+	json_t *list;
+
+	if (s->after.n == 0)
+		return 0;
+	list = json_array();
+	for (size_t i = 0; i < s->after.n; i++) {
+		s->bytes += strlen(s->after.v[i]);
+		if (json_array_append_new(list, json_string(s->after.v[i])) < 0) {
+			json_decref(list);
+			return options_wrong(cli, "--after: not UTF-8");
+		}
+	}
+	return json_object_set_new_nocheck(params, "after", list) < 0 ? conn_no_memory(cli) : 0;
+}
+
 static int
 add_options(const struct cli *cli, struct submission *s, json_t *params)
 {
@@ -209,6 +245,10 @@ add_options(const struct cli *cli, struct submission *s, json_t *params)
 		r = add_int(cli, params, "backoff_usec", s->backoff, s->backoff);
 	if (r == 0)
 		r = add_warn(cli, s, params);
+	if (r == 0)
+		r = add_start(cli, s, params);
+	if (r == 0)
+		r = add_after(cli, s, params);
 	if (r == 0)
 		r = add_flag(cli, params, "split_output", s->split_output);
 	return r ? r : add_flag(cli, params, "bound", s->bound);

@@ -27,7 +27,9 @@ struct submission {
 	const char *signal, *chdir, *env_mode, *shell, *key, *if_exists, *in, *warn, *as;
 	int64_t grace, watchdog, backoff; /* microseconds */
 	struct options_int priority, retries;
-	struct options_list env;
+	struct options_list env, after;
+	struct options_time at;
+	int64_t delay; /* microseconds; --in */
 	bool split_output;
 	bool bound, more; /* in: the job is bound to the connection; its end is told there */
 
@@ -119,6 +121,18 @@ struct submission {
 		 "administrators of the configuration",                                            \
 		 OPTIONS_STRING,                                                                   \
 		 offsetof(S, F.as)},                                                               \
+		{"at", 0, "TIME", "do not start it before then", OPTIONS_TIME, offsetof(S, F.at)}, \
+		{"in",         0,                                                                  \
+		 "DUR",        "do not start it before so long from now",                          \
+		 OPTIONS_SPAN, offsetof(S, F.delay)},                                              \
+		{"after",                                                                          \
+		 0,                                                                                \
+		 "ID[:ok|any|failed]",                                                             \
+		 "start it when this job has ended, with success (ok, the default),\n"             \
+		 "in any way, or without; again for more; if it ends otherwise, this\n"            \
+		 "one is cancelled",                                                               \
+		 OPTIONS_LIST,                                                                     \
+		 offsetof(S, F.after)},                                                            \
 	{                                                                                          \
 		"priority", 0, "N", "a larger one starts earlier", OPTIONS_INT,                    \
 			offsetof(S, F.priority)                                                    \

@@ -52,6 +52,16 @@ static const struct varlink_arg spans_spec[] = {
 	HAS(args_spans, "limit", INT, limit, has_limit),
 	OPT(args_spans, "wait", BOOL, wait),
 };
+static const struct varlink_arg class_spec[] = {
+	OPT(args_class, "class", STRING, class_name),
+};
+static const struct varlink_arg drain_spec[] = {
+	OPT(args_drain, "wait", BOOL, wait),
+};
+static const struct varlink_arg priority_spec[] = {
+	REQ(args_priority, "id", INT, id),
+	REQ(args_priority, "priority", INT, priority),
+};
 static const struct varlink_arg reload_spec[] = {
 	OPT(args_reload, "dry_run", BOOL, dry_run),
 };
@@ -70,6 +80,8 @@ static const struct varlink_arg submit_spec[] = {
 	HAS(args_submit, "grace_usec", INT, grace_usec, has_grace),
 	OPT(args_submit, "stop_signal", STRING, stop_signal),
 	HAS(args_submit, "priority", INT, priority, has_priority),
+	OPT(args_submit, "after", STRINGS, after),
+	OPT(args_submit, "not_before", STRING, not_before),
 	OPT(args_submit, "key", STRING, key),
 	OPT(args_submit, "if_exists", STRING, if_exists),
 	CONTEXT(args_submit),
@@ -196,6 +208,13 @@ static const struct method methods[] = {
 	{"io.ctxd.Extend", m_control_extend, SPEC(extend_spec, args_extend), RIGHT_ANYONE},
 	{"io.ctxd.Stats", m_query_stats, NONE, RIGHT_ANYONE},
 	{"io.ctxd.Metrics", m_metrics_metrics, NONE, RIGHT_ANYONE},
+	{"io.ctxd.Pause", m_queue_pause, SPEC(class_spec, args_class), RIGHT_ADMIN},
+	{"io.ctxd.Resume", m_queue_resume, SPEC(class_spec, args_class), RIGHT_ADMIN},
+	{"io.ctxd.Drain", m_queue_drain, SPEC(drain_spec, args_drain), RIGHT_ADMIN},
+	{"io.ctxd.Hold", m_queue_hold, SPEC(id_spec, args_id), RIGHT_ADMIN},
+	{"io.ctxd.Release", m_queue_release, SPEC(id_spec, args_id), RIGHT_ADMIN},
+	{"io.ctxd.Reprioritize", m_queue_reprioritize, SPEC(priority_spec, args_priority),
+	 RIGHT_ADMIN},
 	{"io.ctxd.Spans", m_spans_spans, SPEC(spans_spec, args_spans), RIGHT_EXPORTER},
 	{"io.ctxd.ForgetSpans", m_spans_forget, SPEC(forget_spec, args_forget), RIGHT_EXPORTER},
 	{"io.ctxd.Config", m_query_config, NONE, RIGHT_ANYONE},
@@ -213,6 +232,9 @@ union any_args {
 	struct args_spans spans;
 	struct args_forget forget;
 	struct args_reload reload;
+	struct args_class class_name;
+	struct args_drain drain;
+	struct args_priority priority;
 	struct args_submit submit;
 	struct args_scope scope;
 	struct args_spool spool;

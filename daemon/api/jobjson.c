@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <inttypes.h>
+
 #include "api/jobjson.h"
 #include "base/buf.h"
 #include "base/clock.h"
@@ -193,21 +195,36 @@ phase(const struct job *job)
 		       : "handed_over";
 }
 
+/* What keeps it from starting, the most lasting first; null: a slot. */
+static void
+put_waiting(struct jw *j, const struct job *job)
+{
+	char at[CLOCK_TEXT], text[128] = "";
+
+	if (job->state != JOB_QUEUED)
+		; /* nothing */
+	else if (job->held)
+		(void)snprintf(text, sizeof(text), "release");
+	else if (job->waits > 1 || (job->waits == 1 && job->waits_on == 0))
+		(void)snprintf(text, sizeof(text), "%u jobs", job->waits);
+	else if (job->waits == 1)
+		(void)snprintf(text, sizeof(text), "job %" PRIu64, job->waits_on);
+	else if (job->not_before_us > 0)
+		(void)snprintf(text, sizeof(text), "%s%s",
+			       job->attempt > 1 || job->seq > 0 ? "backoff until " : "",
+			       wall_format(wall_usec(job->not_before_us), at, sizeof(at)));
+	else if (job->paused)
+		(void)snprintf(text, sizeof(text), "resume");
+	jw_str(j, "waiting_for", *text ? text : NULL);
+}
+
 static void
 put_retries(struct jw *j, const struct job *job)
 {
-	char at[CLOCK_TEXT], text[CLOCK_TEXT + 16];
-
 	jw_int(j, "retries", job->retries);
 	jw_int(j, "retried", job->retried);
 	put_int_or_null(j, "backoff_usec", job->backoff_us != 0, job->backoff_us);
-	if (job->not_before_us == 0) {
-		jw_null(j, "waiting_for");
-		return;
-	}
-	(void)snprintf(text, sizeof(text), "backoff until %s",
-		       wall_format(wall_usec(job->not_before_us), at, sizeof(at)));
-	jw_str(j, "waiting_for", text);
+	put_waiting(j, job);
 }
 
 /* How it and its client keep in touch while it runs. */

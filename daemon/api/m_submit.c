@@ -54,6 +54,9 @@ take_spans(struct call *c, const struct args_submit *a, struct submit_args *s)
 			      &s->watchdog_us);
 	if (r == 0)
 		r = take_span(c, "backoff_usec", a->has_backoff, a->backoff_usec, &s->backoff_us);
+	if (r == 0 && a->not_before)
+		r = call_time(c, "not_before", a->not_before, &s->not_before_us);
+	s->after = a->after;
 	return r ? r : call_latest(c, a->deadline_at, &s->deadline_us);
 }
 

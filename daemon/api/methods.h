@@ -49,6 +49,15 @@ struct args_spans {
 	int64_t after, limit;
 	bool has_after, has_limit, wait;
 };
+struct args_class {
+	const char *class_name;
+};
+struct args_drain {
+	bool wait;
+};
+struct args_priority {
+	int64_t id, priority;
+};
 struct args_reload {
 	bool dry_run;
 };
@@ -64,6 +73,8 @@ struct args_context {
 struct args_submit {
 	struct args_context context;
 	struct strv argv, env;
+	struct strv after;
+	const char *not_before;
 	const char *name, *class_name, *cwd, *deadline_at, *stop_signal, *key, *if_exists,
 		*warn_signal, *user;
 	int64_t retries, backoff_usec;
@@ -148,6 +159,12 @@ int m_spool_spool(struct call *c, void *args);
 int m_query_get(struct call *c, void *args);
 int m_query_stats(struct call *c, void *args);
 int m_metrics_metrics(struct call *c, void *args);
+int m_queue_hold(struct call *c, void *args);
+int m_queue_release(struct call *c, void *args);
+int m_queue_reprioritize(struct call *c, void *args);
+int m_queue_pause(struct call *c, void *args);
+int m_queue_resume(struct call *c, void *args);
+int m_queue_drain(struct call *c, void *args);
 int m_spans_spans(struct call *c, void *args);
 int m_spans_forget(struct call *c, void *args);
 int m_query_config(struct call *c, void *args);

@@ -272,3 +272,15 @@ job_key_is_hidden(const char *key)
 {
 	return key && key[0] == '~';
 }
+
+bool
+job_blocked(const struct job *j)
+{
+	return j->state == JOB_QUEUED && (j->not_before_us > 0 || j->held || j->waits > 0);
+}
+
+bool
+job_is_settled(const struct job *j)
+{
+	return job_state_ended(j->state) && !job_half_processed(j);
+}

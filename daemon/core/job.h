@@ -36,7 +36,8 @@ enum job_limit { /* bits */
 };
 enum { INHERIT_VALUES = 1, INHERIT_TRACE = 2, INHERIT_DEADLINE = 4, INHERIT_CANCEL = 8 };
 
-/* How the attempt was stopped. Wall microseconds, 0: did not happen. All zero: nobody stopped it. */
+/* How the attempt was stopped. Wall microseconds, 0: did not happen. All zero: nobody stopped it.
+ */
 struct job_stop {
 	int64_t asked_us; /* by a person, a client that went, a context above, a deadline */
 	bool has_uid;
@@ -106,6 +107,10 @@ struct job {
 	uint32_t attempt;      /* from 1 */
 	uint32_t retried;      /* attempts made by ctxd itself since the last that was asked for */
 	int64_t not_before_us; /* wall: when queued, waits until then; 0: for nothing but a slot */
+	bool held;             /* when queued, until somebody releases it */
+	uint32_t waits;        /* when queued: how many jobs it still waits for */
+	uint64_t waits_on;     /* of these the first; 0: not looked up */
+	bool paused;           /* what it is in the queue of is paused; looked up with it */
 	uint32_t requeues; /* how often this attempt was put back because it provably never ran */
 	uint64_t seq;      /* spawn sequence; 0: never started */
 	uint8_t boot[16];  /* boot id of the attempt's start */
@@ -181,6 +186,10 @@ bool job_was_stopped(const struct job *j); /* J->stop tells something */
 const char *job_err(const struct job *j);
 /* A key that its client made for one call: shown to nobody. */
 bool job_key_is_hidden(const char *key);
+/* Queued, and something else than the lack of a slot keeps it from starting. */
+bool job_blocked(const struct job *j);
+/* It has ended, and it is known how: nobody but a retry will change that. */
+bool job_is_settled(const struct job *j);
 /* Interrupted and nobody has resolved it. */
 bool job_half_processed(const struct job *j);
 

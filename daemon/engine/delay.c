@@ -44,7 +44,10 @@ due(struct engine *g, uint64_t id)
 
 	if (r != 0)
 		return err_fold(r);
-	return j->state == JOB_QUEUED && j->not_before_us > 0 ? lifecycle_due(g, j) : 0;
+	if (j->state != JOB_QUEUED || j->not_before_us == 0)
+		return 0;
+	j->not_before_us = 0;
+	return lifecycle_waits(g, j, true);
 }
 
 static void

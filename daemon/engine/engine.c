@@ -23,6 +23,7 @@ before_commit(void *arg)
 	g->n_broken = store_n_broken(g->store);
 	if (broken || (g->lanes_wrong && !g->sched_held))
 		engine_resync(g);
+	depend_run(g);
 	sched_run(g);
 	if (spool_before_commit(g) < 0) /* what is committed must have its input */
 		txn_spoil(g->txn);
@@ -51,6 +52,10 @@ engine_resync(struct engine *g)
 
 	if (r == 0)
 		r = outbox_load(g);
+	if (r == 0)
+		r = control_queue_load(g);
+	if (r == 0)
+		r = depend_load(g);
 	g->lanes_wrong = r < 0;
 	if (r < 0) {
 		/* Not even reading works: starting jobs by wrong counts would be worse than
@@ -142,6 +147,10 @@ open_parts(struct engine *g, const struct engine_options *o, struct ctx_err *e)
 		r = lanes_load(&g->lanes, g->store);
 	if (!r)
 		r = outbox_load(g);
+	if (!r)
+		r = control_queue_load(g);
+	if (!r)
+		r = depend_load(g);
 	return r < 0 ? ctx_err_set(e, 0, r, "the queue cannot be read: %s", strerror(-r)) : 0;
 }
 
@@ -169,6 +178,7 @@ engine_new(struct ev_loop *loop, const struct engine_options *o, struct engine *
 	sched_init(g);
 	events_init(g);
 	delay_init(g);
+	depend_init(g);
 	spool_init(g);
 	sweep_init(g);
 	storage_init(g);
@@ -213,6 +223,8 @@ engine_free(struct engine *g)
 	bound_done(g);
 	lanes_done(&g->lanes);
 	metrics_done(&g->metrics);
+	strv_done(&g->paused.classes);
+	depend_done(g);
 	g->output = output_free(g->output);
 	g->store = store_close(g->store);
 	g->policy = policy_free(g->policy);

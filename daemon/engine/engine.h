@@ -68,7 +68,7 @@ struct context_args { /* all borrowed; 0 or NULL = not given */
 	const char *traceparent, *tracestate, *baggage;
 };
 enum if_exists { IF_EXISTS_RETURN = 0, IF_EXISTS_RETRY, IF_EXISTS_FAIL };
-struct submit_args { /* all borrowed; 0 or NULL = not given */
+struct submit_args {                /* all borrowed; 0 or NULL = not given */
 	const struct requester *as; /* whose job it will be; NULL: of who asks */
 	struct context_args context;
 	struct strv argv;
@@ -89,8 +89,10 @@ struct submit_args { /* all borrowed; 0 or NULL = not given */
 	int64_t warn_us;
 	int32_t warn_signal; /* 0: USR1 */
 	int64_t watchdog_us;
-	uint32_t retries;   /* after a failure */
-	int64_t backoff_us; /* before the first of them; doubled for each */
+	struct strv after;     /* each ID, ID:ok, ID:any or ID:failed */
+	int64_t not_before_us; /* wall */
+	uint32_t retries;      /* after a failure */
+	int64_t backoff_us;    /* before the first of them; doubled for each */
 };
 struct scope_args {
 	struct context_args context;
@@ -121,7 +123,7 @@ void engine_start(struct engine *g); /* after the sockets listen: link the spawn
 /* Graceful stop begins: nothing is accepted or started any more, connections that go away cancel
  * nothing. */
 void engine_stop(struct engine *g);
-uint64_t engine_running(const struct engine *g);            /* rows running or stopping */
+uint64_t engine_running(const struct engine *g); /* rows running or stopping */
 /* The machine goes down: all that runs is asked to stop, and killed WITHIN_US later (0: after its
  * own grace alone); it ends as interrupted, cause shutdown. Nothing is accepted or started any more
  * in the life of G. *RET_N: how many were asked by this call. 0 or negative errno. Over when
@@ -200,22 +202,38 @@ struct engine_stats {
 	struct engine_space state, output, run;
 	int64_t clock_step_us; /* how far the wall clock was set since the start */
 	bool spawner_up, cgroup, storage_ok;
-	bool draining; /* engine_shutdown was called */
+	bool draining;        /* engine_shutdown was called */
 	uint64_t broken_rows; /* of jobs, found malformed since the start */
-	uint32_t unenforced; /* JOB_LIMIT_*: asked for by classes */
-	uint64_t monitors; /* linked */
+	uint32_t unenforced;  /* JOB_LIMIT_*: asked for by classes */
+	uint64_t monitors;    /* linked */
 };
 int engine_stats(struct engine *g, struct engine_stats *ret);
-/* What was counted since the start, with an entry for each class that there is; valid until the loop
- * goes on. */
+/* What was counted since the start, with an entry for each class that there is; valid until the
+ * loop goes on. */
 const struct metrics *engine_metrics(struct engine *g);
 /* How many jobs of a class are waiting (for a slot or anything else) and running now. */
 void engine_class_load(const struct engine *g, const char *class_name, uint64_t *ret_queued,
 		       uint64_t *ret_running);
+/* For administrators, which the caller has checked. A job that is not queued is refused. */
+int engine_hold(struct engine *g, const struct requester *who, uint64_t id, struct job **ret,
+		struct refusal *r);
+int engine_release(struct engine *g, const struct requester *who, uint64_t id, struct job **ret,
+		   struct refusal *r);
+int engine_reprioritize(struct engine *g, const struct requester *who, uint64_t id,
+			int32_t priority, struct job **ret, struct refusal *r);
+/* Nothing of the class (NULL: nothing at all) is started until it is resumed. Resuming all takes
+ * back each pause, and draining. */
+int engine_pause(struct engine *g, const struct requester *who, const char *class_name,
+		 struct refusal *r);
+int engine_resume(struct engine *g, const struct requester *who, const char *class_name,
+		  struct refusal *r);
+int engine_drain(struct engine *g, const struct requester *who); /* take nothing, start nothing */
+/* What is said of the queue: FN for each paused class. */
+void engine_queue_each(const struct engine *g, void (*fn)(void *arg, const char *class_name),
+		       void *arg, bool *ret_all, bool *ret_drain);
 bool engine_is_exporter(const struct engine *g, const struct requester *who);
 /* Spans behind AFTER in their order, at most MAX; nonzero of FN stops and is returned. */
-int
-engine_spans(struct engine *g, uint64_t after, size_t max, store_outbox_fn fn, void *arg);
+int engine_spans(struct engine *g, uint64_t after, size_t max, store_outbox_fn fn, void *arg);
 /* Those up to UPTO have arrived: they are forgotten. */
 int engine_spans_forget(struct engine *g, uint64_t upto);
 void engine_outbox(const struct engine *g, uint64_t *ret_waiting, uint64_t *ret_dropped);

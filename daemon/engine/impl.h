@@ -308,6 +308,8 @@ struct live *live_new(struct engine *g, const struct job *j); /* NULL on ENOMEM 
 void live_free(struct live *l);
 void live_arm_backstop(struct live *l);
 void live_ended(struct live *l, const struct result *r, enum known_by by);
+/* Was the command not executed for want of something, so that the same attempt is made again? */
+bool live_unborn(const struct result *res);
 void live_stopping(struct live *l, const struct frame_stopping *s);
 void live_again(struct live *l); /* try the unfinished step later */
 /* Take J, which runs, to stopping; after the commit: tell its monitor, and the log. Takes J, also

@@ -21,19 +21,19 @@ takes_slot(enum job_state s)
 	return s == JOB_RUNNING || s == JOB_STOPPING;
 }
 
-/* DELAYED: it was queued, and not in its lane. */
+/* BLOCKED: it was queued, and not in its lane. */
 static int
-count(struct engine *g, const struct job *j, enum job_state from, enum job_state to, bool delayed)
+count(struct engine *g, const struct job *j, enum job_state from, enum job_state to, bool blocked)
 {
 	int r = 0;
 
-	if (from == JOB_QUEUED && delayed)
+	if (from == JOB_QUEUED && blocked)
 		lanes_undelayed(&g->lanes, j->uid);
 	else if (from == JOB_QUEUED)
 		lanes_unqueued(&g->lanes, j->class_name, j->uid, j->id);
 	else if (takes_slot(from) && !takes_slot(to))
 		lanes_ended(&g->lanes, j->class_name, j->uid);
-	if (to == JOB_QUEUED && j->not_before_us > 0)
+	if (to == JOB_QUEUED && job_blocked(j))
 		r = lanes_delayed(&g->lanes, j->uid);
 	else if (to == JOB_QUEUED)
 		r = lanes_queued(&g->lanes, j->class_name, j->uid, j->id, j->priority);
@@ -110,7 +110,7 @@ int
 lifecycle_set(struct engine *g, struct job *j, enum job_state to, const struct why *why)
 {
 	enum job_state from = j->state;
-	bool delayed = from == JOB_QUEUED && j->not_before_us > 0;
+	bool blocked = job_blocked(j), waits = j->waits > 0;
 	int r = txn_write(g->txn, __func__);
 
 	if (r < 0)
@@ -122,8 +122,11 @@ lifecycle_set(struct engine *g, struct job *j, enum job_state to, const struct w
 	}
 	j->state = to;
 	note_stop(g, j, to, why);
-	if (to != JOB_QUEUED)
+	if (to != JOB_QUEUED) {
 		j->not_before_us = 0;
+		j->held = false;
+		j->waits = 0;
+	}
 	if (why->code != CAUSE_NONE) {
 		j->cause_code = why->code;
 		r = job_set(&j->cause, why->text);
@@ -134,10 +137,14 @@ lifecycle_set(struct engine *g, struct job *j, enum job_state to, const struct w
 		r = store_job_update(g->store, j, from);
 	if (!r)
 		r = history(g, j, (int)from, why);
-	if (!r && job_state_ended(to))
+	if (!r && job_state_ended(to)) {
+		depend_settled(g, j->id);
 		r = outbox_add(g, j);
+	}
+	if (!r && waits && j->waits == 0)
+		r = depend_drop(g, j->id);
 	if (!r) {
-		r = count(g, j, from, to, delayed);
+		r = count(g, j, from, to, blocked);
 		if (r < 0) /* as above */
 			txn_spoil(g->txn);
 	}
@@ -155,18 +162,39 @@ lifecycle_save(struct engine *g, struct job *j)
 }
 
 int
-lifecycle_due(struct engine *g, struct job *j)
+lifecycle_waits(struct engine *g, struct job *j, bool was_blocked)
+{
+	bool blocked = job_blocked(j);
+	int r = lifecycle_save(g, j);
+
+	assert(j->state == JOB_QUEUED);
+	if (r < 0 || blocked == was_blocked)
+		return r;
+	sched_kick(g);
+	if (was_blocked) {
+		lanes_undelayed(&g->lanes, j->uid);
+		r = lanes_queued(&g->lanes, j->class_name, j->uid, j->id, j->priority);
+	} else {
+		lanes_unqueued(&g->lanes, j->class_name, j->uid, j->id);
+		r = lanes_delayed(&g->lanes, j->uid);
+	}
+	if (r < 0)
+		txn_spoil(g->txn);
+	return r;
+}
+
+int
+lifecycle_reprioritize(struct engine *g, struct job *j, int32_t priority)
 {
 	int r;
 
-	assert(j->state == JOB_QUEUED && j->not_before_us > 0);
-	j->not_before_us = 0;
+	assert(j->state == JOB_QUEUED);
+	j->priority = priority;
 	r = lifecycle_save(g, j);
-	if (r < 0)
+	if (r < 0 || job_blocked(j))
 		return r;
-	lanes_undelayed(&g->lanes, j->uid);
-	sched_kick(g);
-	r = lanes_queued(&g->lanes, j->class_name, j->uid, j->id, j->priority);
+	lanes_unqueued(&g->lanes, j->class_name, j->uid, j->id);
+	r = lanes_queued(&g->lanes, j->class_name, j->uid, j->id, priority);
 	if (r < 0)
 		txn_spoil(g->txn);
 	return r;

@@ -591,8 +591,8 @@ shell_code(struct job *j, const struct result *res)
 
 /* Its process could not be made, or not be made the command, for want of what may be there later.
  * (No memory to execute it may well mean that it never fits.) */
-static bool
-unborn(const struct result *res)
+bool
+live_unborn(const struct result *res)
 {
 	switch (res->exec_error) {
 	case EAGAIN:
@@ -647,7 +647,7 @@ commit_end(struct live *l)
 		live_free(l);
 		return 0;
 	}
-	if (j->state == JOB_RUNNING && unborn(&l->end) && j->requeues <= REQUEUES_MAX)
+	if (j->state == JOB_RUNNING && live_unborn(&l->end) && j->requeues <= REQUEUES_MAX)
 		return start_over(l, take_ptr(j));
 	r = take_facts(l, j, &l->end, l->end_by);
 	if (r < 0)

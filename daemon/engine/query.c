@@ -29,6 +29,11 @@ query_live_facts(struct engine *g, struct job *j)
 {
 	const struct live *l = live_find(g, j->id);
 
+	if (j->state == JOB_QUEUED) {
+		j->paused = control_queue_paused(g, j->class_name);
+		if (j->waits > 0)
+			(void)store_after_first(g->store, j->id, &j->waits_on);
+	}
 	if (!l || l->attempt != j->attempt || job_state_ended(j->state))
 		return;
 	j->pid = l->pid;

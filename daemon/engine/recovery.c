@@ -8,7 +8,7 @@
  *   1 another boot                               -> interrupted (reboot)
  *   2 connect to ctl: HELLO                      -> alive: adopted; a committed cancel is told
  *     refused                                    -> 3
- *   3 result there                               -> its true end
+ *   3 result there, and the command was executed -> its true end
  *   4 else SWEEP, which makes `swept` of `fresh`, and after SWEPT look again:
  *   5 result there now                           -> its true end
  *   6 `swept`, or no directory and `seen` below the row's sequence -> it never ran
@@ -95,9 +95,11 @@ interrupted(struct engine *g, struct job *j, enum cause_code code, const char *t
 	return live_finish(g, j, JOB_INTERRUPTED, &why);
 }
 
-/* Steps 3 and 5. 0 and *RET_DONE, or negative errno: nothing can be concluded now. */
+/* Steps 3 and 5 (SWEPT). 0 and *RET_DONE, or negative errno: nothing can be concluded now. A result
+ * after which the same attempt is made again is no last word before SWEPT: that start may be under
+ * way already, with the FORGET of this directory, from a ctxd that has died. */
 static int
-take_result(struct live *l, struct rundir_evidence *ev, bool *ret_done)
+take_result(struct live *l, struct rundir_evidence *ev, bool swept, bool *ret_done)
 {
 	int r = exec_evidence(l->engine->exec, l->id, l->attempt, ev);
 
@@ -110,7 +112,7 @@ take_result(struct live *l, struct rundir_evidence *ev, bool *ret_done)
 		return err_pass(r);
 	if (ev->has_progress)
 		progress_found(l, &ev->progress);
-	if (ev->has_result) {
+	if (ev->has_result && (swept || !live_unborn(&ev->result))) {
 		live_ended(l, &ev->result, KNOWN_BY_RESULT_FILE);
 		*ret_done = true;
 	}
@@ -123,7 +125,7 @@ silent(struct live *l)
 	struct rundir_evidence ev;
 	bool done;
 
-	if (take_result(l, &ev, &done) < 0) {
+	if (take_result(l, &ev, false, &done) < 0) {
 		live_again(l);
 		return;
 	}
@@ -186,7 +188,7 @@ conclude(struct live *l)
 {
 	struct rundir_evidence ev;
 	bool done;
-	int r = take_result(l, &ev, &done);
+	int r = take_result(l, &ev, true, &done);
 
 	if (r == 0 && !done && ev.fresh) { /* the spawner could not bar it: it may still start */
 		l->phase = LIVE_UNKNOWN;

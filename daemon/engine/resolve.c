@@ -48,6 +48,8 @@ write_down(struct engine *g, const struct requester *who, struct job *j, const c
 	(void)snprintf(text, sizeof(text), "resolved as %s%s%s", as, note ? ": " : "",
 		       note ? note : "");
 	r = lifecycle_save(g, j);
+	if (r == 0)
+		depend_settled(g, j->id);
 	CRASH_COMMIT("ctxd.resolve");
 	return r < 0 ? r : lifecycle_note(g, j, &why);
 }

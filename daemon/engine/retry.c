@@ -158,7 +158,7 @@ retry_asked(struct engine *g, const struct requester *who, struct job *j, const 
 	struct why why = {CAUSE_NONE, "retried", who->uid};
 	int e;
 
-	if (g->draining)
+	if (control_queue_refuses(g))
 		return refusal_draining(r);
 	e = check(g, j, wall_to_usec(wall_now()), field, r);
 	e = e ? e : submit_check_room(g, j->uid, r);
@@ -185,8 +185,10 @@ static int
 hasten(struct engine *g, const struct requester *who, struct job *j)
 {
 	struct why why = {CAUSE_NONE, "retried now", who->uid};
-	int r = lifecycle_due(g, j);
+	int r;
 
+	j->not_before_us = 0;
+	r = lifecycle_waits(g, j, true);
 	if (!r)
 		r = lifecycle_note(g, j, &why);
 	if (!r)
@@ -221,7 +223,8 @@ engine_retry(struct engine *g, const struct requester *who, uint64_t id, struct 
 	if (e)
 		return e;
 	assert(j);
-	if (j->kind == JOB_KIND_JOB && j->state == JOB_QUEUED && j->not_before_us > 0)
+	if (j->kind == JOB_KIND_JOB && j->state == JOB_QUEUED && j->attempt > 1 &&
+	    j->not_before_us > 0)
 		e = hasten(g, who, j);
 	else if (j->kind == JOB_KIND_SCOPE || !retry_possible(j))
 		return refuse_state(j, r);

@@ -97,7 +97,7 @@ bool
 sched_may_start(const struct engine *g)
 {
 	return exec_is_up(g->exec) && g->unseen == 0 && !g->sched_held && !g->lanes_wrong &&
-	       !g->stopping && !g->draining;
+	       !g->stopping && !control_queue_stands(g);
 }
 
 void

@@ -202,7 +202,7 @@ engine_scope(struct engine *g, const struct requester *who, const struct scope_a
 
 	if (g->stopping)
 		return refusal_set(r, REFUSAL_NOT_READY, NULL, "ctxd is stopping");
-	if (g->draining)
+	if (control_queue_refuses(g))
 		return refusal_draining(r);
 	e = submit_check_names(g, a->name, a->class_name, r);
 	e = e ? e : submit_check_times(a->timeout_us, a->deadline_us, r);

@@ -97,6 +97,9 @@
 	X(RESOLUTION_BY, "resolution_by")                                                          \
 	X(RESOLUTION_AT, "resolution_at")                                                          \
 	X(NOT_BEFORE, "not_before")                                                                \
+	X(HELD, "held")                                                                            \
+	X(WAITS, "waits")                                                                          \
+	X(BLOCKED, "blocked")                                                                      \
 	X(RETRIED, "retried")                                                                      \
 	X(LAST_PERCENT, "last_percent")                                                            \
 	X(LAST_TEXT, "last_text")                                                                  \

@@ -56,10 +56,21 @@ enum store_query {
 	Q_QUEUE_OLDEST,
 	Q_QUEUE_NEXT_DEADLINE,
 	Q_QUEUE_OVERDUE,
-	Q_DELAYED,
+	Q_BLOCKED,
 	Q_DELAYED_NEXT,
 	Q_DELAYED_DUE,
 	Q_COUNTS,
+	/* store_wait.c */
+	Q_AFTER_ADD,
+	Q_AFTER_MET,
+	Q_AFTER_DROP,
+	Q_AFTER_COUNT,
+	Q_AFTER_FIRST,
+	Q_AFTER_EACH,
+	Q_AFTER_ENDED,
+	Q_CONTROL_SET,
+	Q_CONTROL_CLEAR,
+	Q_CONTROL_EACH,
 	/* store_outbox.c */
 	Q_OUTBOX_ADD,
 	Q_OUTBOX_DROP,
@@ -96,6 +107,7 @@ extern const char *const store_history_sql[Q_N];
 extern const char *const store_event_sql[Q_N];
 extern const char *const store_context_sql[Q_N];
 extern const char *const store_queue_sql[Q_N];
+extern const char *const store_wait_sql[Q_N];
 extern const char *const store_outbox_sql[Q_N];
 extern const char *const store_old_sql[Q_N];
 extern const char *const store_list_sql[Q_N];

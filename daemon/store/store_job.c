@@ -229,6 +229,9 @@ bind_mutable(sqlite3_stmt *st, int base, const struct job *j)
 	(void)sqlite3_bind_int(st, base + C_STOP_SIGNAL, j->stop_signal);
 	(void)sqlite3_bind_int64(st, base + C_RETRIED, j->retried);
 	(void)sqlite3_bind_int64(st, base + C_NOT_BEFORE, j->not_before_us);
+	(void)sqlite3_bind_int(st, base + C_HELD, j->held);
+	(void)sqlite3_bind_int64(st, base + C_WAITS, j->waits);
+	(void)sqlite3_bind_int(st, base + C_BLOCKED, job_blocked(j));
 	(void)sqlite3_bind_int64(st, base + C_REQUEUES, j->requeues);
 	(void)sqlite3_bind_int64(st, base + C_SEQ, (sqlite3_int64)j->seq);
 	if (memcmp(j->boot, no_boot, sizeof(no_boot)) == 0)

@@ -5,10 +5,10 @@
 
 const char *const store_queue_sql[Q_N] = {
 	[Q_LANES] = "SELECT class, uid, count(*) FROM job INDEXED BY job_queue WHERE state = 1 AND "
-		    "not_before = 0 AND NOT is_broken(id)"
+		    "blocked = 0 AND NOT is_broken(id)"
 		    " GROUP BY class, uid",
 	[Q_LANE_HEAD] = "SELECT id, priority FROM job INDEXED BY job_queue"
-			" WHERE state = 1 AND not_before = 0 AND class = ? AND uid = ?"
+			" WHERE state = 1 AND blocked = 0 AND class = ? AND uid = ?"
 			" AND NOT is_broken(id) ORDER BY priority DESC, id LIMIT 1",
 	/* In order of id, which is that of submission; past those that run and scopes that are
 	   open. */
@@ -23,13 +23,14 @@ const char *const store_queue_sql[Q_N] = {
 			    " WHERE state = 1 AND deadline > 0 AND deadline <= ?"
 			    " AND NOT is_broken(id)"
 			    " ORDER BY deadline LIMIT ?",
-	[Q_DELAYED] = "SELECT '', uid, count(*) FROM job INDEXED BY job_delayed"
-		      " WHERE state = 1 AND not_before > 0 AND NOT is_broken(id) GROUP BY uid",
+	[Q_BLOCKED] = "SELECT '', uid, count(*) FROM job INDEXED BY job_blocked"
+		      " WHERE state = 1 AND blocked = 1 AND NOT is_broken(id) GROUP BY uid",
 	[Q_DELAYED_NEXT] = "SELECT not_before FROM job INDEXED BY job_delayed"
 			   " WHERE state = 1 AND not_before > 0 AND NOT is_broken(id)"
 			   " ORDER BY not_before LIMIT 1",
 	[Q_DELAYED_DUE] = "SELECT id FROM job INDEXED BY job_delayed WHERE state = 1"
-			  " AND not_before > 0 AND (not_before <= ?1 OR not_before > ?2)"
+			  " AND not_before > 0 AND (not_before <= ?1 OR ((attempt > 1 OR seq > 0) "
+			  "AND not_before > ?2))"
 			  " AND NOT is_broken(id) LIMIT ?3",
 	[Q_COUNTS] = "SELECT state, n FROM state_count",
 };
@@ -62,9 +63,9 @@ store_lanes_each(struct store *s, store_lane_fn fn, void *arg)
 }
 
 int
-store_delayed_each(struct store *s, store_lane_fn fn, void *arg)
+store_blocked_each(struct store *s, store_lane_fn fn, void *arg)
 {
-	return lanes_each(s, Q_DELAYED, fn, arg);
+	return lanes_each(s, Q_BLOCKED, fn, arg);
 }
 
 int

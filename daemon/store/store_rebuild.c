@@ -174,6 +174,13 @@ copy_all(struct rebuild *b, bool *ret_nothing)
 
 /* ---- what must not be given twice */
 
+/* For whom a job waited is not kept: it is held, for somebody to look. */
+static int
+hold_waiting(struct rebuild *b)
+{
+	return run(b, "UPDATE job SET held = 1, waits = 0 WHERE state = 1 AND waits > 0");
+}
+
 static int
 raise_numbers(struct rebuild *b)
 {
@@ -326,6 +333,8 @@ finish(struct rebuild *b)
 
 	if (r == 0)
 		r = raise_numbers(b);
+	if (r == 0)
+		r = hold_waiting(b);
 	if (r == 0)
 		r = check_jobs(b);
 	if (r == 0)

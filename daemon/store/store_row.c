@@ -186,6 +186,8 @@ decode_attempt(sqlite3_stmt *st, struct job *j)
 	j->stop_signal = sqlite3_column_int(st, C_STOP_SIGNAL);
 	j->retried = (uint32_t)sqlite3_column_int64(st, C_RETRIED);
 	j->not_before_us = sqlite3_column_int64(st, C_NOT_BEFORE);
+	j->held = sqlite3_column_int(st, C_HELD) != 0;
+	j->waits = (uint32_t)sqlite3_column_int64(st, C_WAITS);
 	j->requeues = (uint32_t)sqlite3_column_int64(st, C_REQUEUES);
 	j->seq = (uint64_t)sqlite3_column_int64(st, C_SEQ);
 	j->pid = (uint32_t)sqlite3_column_int64(st, C_PID);

@@ -158,7 +158,7 @@ def _():
 def _():
     with Varlink(d.sock) as v:
         for method, params, name, want in (
-            ("Drain", {"id": 1}, "MethodNotFound", {"method": "io.ctxd.Drain"}),
+            ("Teleport", {"id": 1}, "MethodNotFound", {"method": "io.ctxd.Teleport"}),
             ("io.other.Get", {}, "InterfaceNotFound", {"interface": "io.other"}),
             ("Get", {}, "InvalidParameter", {"parameter": "id"}),
             ("Get", {"id": "1"}, "InvalidParameter", {"parameter": "id"}),
@@ -169,7 +169,7 @@ def _():
             ("Submit", {"argv": ["true"], "env": {"A": 1}}, "InvalidParameter", {"parameter": "env"}),
             ("Submit", {"argv": ["true"], "env": {"A=B": "1"}}, "InvalidParameter", {"parameter": "env"}),
             # what later versions bring is refused, never accepted and ignored
-            ("Submit", {"argv": ["true"], "at": "now"}, "InvalidParameter", {"parameter": "at"}),
+            ("Submit", {"argv": ["true"], "executor": "slurm"}, "InvalidParameter", {"parameter": "executor"}),
             ("Submit", {"argv": ["true"], "inherit": ["cancel"]}, "ExpectedMore", {}),
             ("Logs", {"id": 1, "follow": True}, "ExpectedMore", {}),
         ):
@@ -431,7 +431,7 @@ def _():
         with open(d.conf, encoding="utf-8") as f:
             old = f.read()
         d.configure(old.replace("priority = 7", "priority = 8"))
-        is_(v.call("Reload")["changes"], [{"section": "class slow", "key": "priority", "old": "7", "new": "8"}])
+        is_(v.call("Reload")["changes"], [{"section": "class slow", "key": "priority", "old": "7", "new": "8", "acts": "new_jobs"}])
         d.configure(old + "nonsense = 1\n")
         e = error(v.call, "Reload")
         is_(e.name, "io.ctxd.InvalidArgument")

@@ -531,13 +531,13 @@ def _():
     ran = [first, *(e.submit("sleep", "1000", parent=first, inherit=ALL)["id"] for _ in range(2))]
     bad, last = (e.submit("sleep", "1000", parent=s, inherit=ALL) for _ in range(2))
     is_([bad["state"], last["state"]], ["queued"] * 2)
-    change(e, f"UPDATE job SET span_id = x'00' WHERE id = {bad['id']}")
+    change(e, f"CREATE TRIGGER no BEFORE UPDATE ON job WHEN old.id = {bad['id']} BEGIN SELECT RAISE(ABORT, 'no'); END")
     pids = [e.wait_started(i)["pid"] for i in ran]
     refused(e.cancel, "StorageUnavailable", s)
     refused(e.call, "StorageUnavailable", "Close", id=s, now=True)
     is_([e.job(i)["state"] for i in (s, *ran, last["id"])], ["open", *["running"] * 3, "queued"])
     ok(not any(exited(p) for p in pids))
-    change(e, f"UPDATE job SET span_id = x'{bad['span_id']}' WHERE id = {bad['id']}")
+    change(e, "DROP TRIGGER no")
     e.cancel(s)
     for i in (*ran, bad["id"], last["id"]):
         is_(wait_over(e, i)["cause"], f"parent {s} canceled")

@@ -518,6 +518,60 @@ engine_oldest_queued(struct engine *g, int64_t *ret_us)
 	return 0;
 }
 
+int
+engine_hold(struct engine *g, const struct requester *who, uint64_t id, struct job **ret,
+	    struct refusal *r)
+{
+	(void)g, (void)who, (void)ret;
+	return refusal_set(r, REFUSAL_ALREADY_ENDED, NULL, "%ju", (uintmax_t)id);
+}
+
+int
+engine_release(struct engine *g, const struct requester *who, uint64_t id, struct job **ret,
+	       struct refusal *r)
+{
+	return engine_hold(g, who, id, ret, r);
+}
+
+int
+engine_reprioritize(struct engine *g, const struct requester *who, uint64_t id, int32_t priority,
+		    struct job **ret, struct refusal *r)
+{
+	(void)priority;
+	return engine_hold(g, who, id, ret, r);
+}
+
+int
+engine_pause(struct engine *g, const struct requester *who, const char *class_name,
+	     struct refusal *r)
+{
+	(void)g, (void)who, (void)class_name, (void)r;
+	return 0;
+}
+
+int
+engine_resume(struct engine *g, const struct requester *who, const char *class_name,
+	      struct refusal *r)
+{
+	return engine_pause(g, who, class_name, r);
+}
+
+int
+engine_drain(struct engine *g, const struct requester *who)
+{
+	(void)g, (void)who;
+	return 0;
+}
+
+void
+engine_queue_each(const struct engine *g, void (*fn)(void *arg, const char *class_name), void *arg,
+		  bool *ret_all, bool *ret_drain)
+{
+	(void)g;
+	*ret_all = *ret_drain = false;
+	fn(arg, "batch");
+}
+
 bool
 engine_is_exporter(const struct engine *g, const struct requester *who)
 {

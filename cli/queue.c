@@ -1,0 +1,101 @@
+/* queue.c - steering the queue, see queue.h. */
+#include "cli/queue.h"
+
+#include <inttypes.h>
+
+#include "base/mem.h"
+#include "cli/cli.h"
+#include "cli/conn.h"
+#include "cli/exitcode.h"
+#include "cli/out.h"
+
+static int
+one_job(struct cli *cli, struct ctxd_client *c, const char *method, uint64_t id,
+	const int64_t *priority, bool *any)
+{
+	_cleanup_(conn_jsonp) json_t *reply = NULL;
+	json_t *params = conn_id(id);
+	int r;
+
+	if (params && priority &&
+	    json_object_set_new_nocheck(params, "priority", json_integer(*priority)) < 0) {
+		json_decref(params);
+		params = NULL;
+	}
+	r = conn_call(cli, c, method, params, &reply);
+	if (r || !cli->json)
+		return r;
+	out_puts(*any ? ",\n" : "\n");
+	out_json(json_object_get(reply, "job"));
+	*any = true;
+	return 0;
+}
+
+int
+queue_jobs(struct cli *cli, const char *method, const uint64_t *ids, size_t n,
+	   const int64_t *priority)
+{
+	_cleanup_(conn_closep) struct ctxd_client *c = NULL;
+	bool any = false;
+	int r = conn_open(cli, &c);
+
+	if (r)
+		return r;
+	if (cli->json)
+		out_puts("[");
+	for (size_t i = 0; i < n; i++) {
+		int e = one_job(cli, c, method, ids[i], priority, &any);
+
+		r = r ? r : e;
+		if (e == EXITCODE_UNREACHABLE)
+			break;
+	}
+	if (cli->json)
+		out_puts(any ? "\n]\n" : "]\n");
+	return r;
+}
+
+static void
+print_state(const json_t *reply)
+{
+	const json_t *classes = json_object_get(reply, "paused_classes");
+	int64_t running = (int64_t)json_integer_value(json_object_get(reply, "running"));
+	bool paused = json_is_true(json_object_get(reply, "paused")),
+	     drain = json_is_true(json_object_get(reply, "draining"));
+
+	if (drain)
+		out_puts("draining: nothing is accepted or started");
+	else if (paused)
+		out_puts("paused: nothing is started");
+	else if (json_array_size(classes) > 0)
+		out_puts("paused:");
+	else
+		out_puts("nothing is paused");
+	for (size_t i = 0; !drain && !paused && i < json_array_size(classes); i++) {
+		out_puts(i ? ", " : " ");
+		out_text(json_string_value(json_array_get(classes, i)));
+	}
+	out_printf("; %" PRId64 " running\n", running);
+}
+
+int
+queue_all(struct cli *cli, const char *method, json_t *params)
+{
+	_cleanup_(conn_closep) struct ctxd_client *c = NULL;
+	_cleanup_(conn_jsonp) json_t *reply = NULL;
+	int r = conn_open(cli, &c);
+
+	if (r) {
+		json_decref(params);
+		return r;
+	}
+	ctxd_set_timeout(c, -1); /* as long as jobs run */
+	r = conn_call(cli, c, method, params, &reply);
+	if (r)
+		return r;
+	if (cli->json)
+		out_document(reply);
+	else
+		print_state(reply);
+	return 0;
+}
