@@ -3,7 +3,7 @@
 # container, twice over the same disk, and the parts in inside/ do there what an administrator and two users would. With
 # PART, only those besides the first whose names begin so. The release that runs here is an overlay of this system; the
 # other one is a tree of packages (tree.sh), in which the programs are built. Needs root, debootstrap and systemd-nspawn.
-# test-timeout: 420
+# test-timeout: 600
 set -u
 here=$(dirname -- "$(readlink -f -- "$0")")
 top=$here/../..
@@ -45,7 +45,7 @@ make_root() { # SUITE
 		TREE=$root
 		mkdir -p "$lower.build"
 		TREE_BIND=("$TREE_CLONE /ctx-src" "$lower.build /ctx-build")
-		! chroot "$root" dpkg --compare-versions "$(chroot "$root" dpkg-query -W -f '${Version}' systemd)" ge 253 || newer=yes
+		[ "$(chroot "$root" systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')" -lt 253 ] || newer=yes
 		tree_run make -s -C /ctx-src -j2 install B=/ctx-build NOTIFY_RELOAD="$newer" >"$T/install.log" 2>&1
 	fi || die "$1: make install failed: $(tail -n 5 "$T/install.log")"
 	[ "$lower" = / ] || exec {lock}>&-
