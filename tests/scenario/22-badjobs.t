@@ -336,7 +336,7 @@ def _():
         wrong_type(parameter, **{parameter: value})
     for bad in (["nonesuch"], [""], ["values", "Cancel"]):
         invalid("inherit", inherit=bad)
-    for method in ("Pause", "Resume", "Drain", "Hold", "Release", "Reprioritize", "Metrics", "Nonesuch"):
+    for method in ("Teleport", "Nonesuch"):
         refused(d.call, "MethodNotFound", method, id=1)
     is_(count(), before)
 
@@ -344,6 +344,7 @@ def _():
 @case("ids that are none: 0, negative, huge, not a number")
 def _():
     ways = (("Get", lambda i: {"id": i}), ("Cancel", lambda i: {"id": i}), ("Extend", lambda i: {"id": i, "by_usec": S}),
+            ("Hold", lambda i: {"id": i}), ("Release", lambda i: {"id": i}), ("Reprioritize", lambda i: {"id": i, "priority": 1}),
             ("Logs", lambda i: {"id": i}), ("Wait", lambda i: {"ids": [i]}), ("Wait", lambda i: {"ids": [1, i]}))
     for method, params in ways:
         for bad in (0, -1, -INT_MAX - 1, INT_MAX, INT_MAX - 1, 2**32 + 1, before + 1000):
