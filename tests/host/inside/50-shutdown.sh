@@ -12,7 +12,7 @@ all_running() {
 # As a package does it: all is replaced, the manager reads the units again, ctxd and the spawner are restarted.
 ids=()
 for i in $(seq 20); do
-	ids+=("$(as alice ctxctl submit -- sh -c "until [ -e $home/upgraded ]; do sleep 0.1; done; exit $i")")
+	ids+=("$(as alice ctxctl submit -- sh -c "until [ -e $home/upgraded ]; do sleep 0.1; done; exit $i")") # allow-sleep: a job that looks for a file
 done
 wait_until all_running "${ids[@]}"
 ok $? "twenty jobs run"
