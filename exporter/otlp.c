@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/jw.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "exporter/settings.h"
 
 enum { KIND_INTERNAL = 1, STATUS_UNSET = 0, STATUS_OK = 1, STATUS_ERROR = 2 };
@@ -319,8 +320,8 @@ otlp_rejected(const char *body, size_t n, char **ret_why)
 	const char *why = text_of(partial, "errorMessage");
 	uint64_t rejected = 0;
 
-	if (json_is_string(count))
-		rejected = strtoull(json_string_value(count), NULL, 10);
+	if (json_is_string(count) && text_u64(json_string_value(count), &rejected) < 0)
+		rejected = 0;
 	else if (json_is_integer(count) && json_integer_value(count) > 0)
 		rejected = (uint64_t)json_integer_value(count);
 	*ret_why = why && *why ? strdup(why) : NULL;

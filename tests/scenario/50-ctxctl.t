@@ -247,7 +247,7 @@ def _():
     like(d.ctl_ok("config"), r"(?s)^\[limits\]\n.*^running=2$")
     like(d.ctl_ok("reload"), "nothing changed")
     d.configure("[limits]\nrunning=3\n[class new]\n")
-    like(d.ctl_ok("reload"), r"\Alimits\.running: 2 -> 3\nclass new: added\n\Z")
+    like(d.ctl_ok("reload"), r"\Alimits\.running: 2 -> 3 \(acts now\)\nclass new: added\n\Z")
     r = d.ctl("doctor")
     is_((r.code, r.out), (0, "nothing half-processed\n"))
     is_(d.json("doctor"), {"half_processed": [], "problems": []})
