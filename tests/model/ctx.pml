@@ -113,6 +113,7 @@ mtype:spl = { DOWN, CONNECTED, CLAIMING, UP };
 #define BY_REQUEST 2
 #define BY_DEADLINE 3
 #define BY_SWEEP 4
+#define BY_NOBODY 5      /* the command was not executed: what that needs is short */
 
 /* ---- the database */
 mtype:row st[NJ] = NOROW;
@@ -258,6 +259,10 @@ proctype Monitor(byte x)
 		m[x] = WORKING;
 		if :: conn[x] == C_OPEN -> say_hello[x] = true :: else fi
 	}
+	:: d_step { m[x] == READY && ke > 0 -> ke--; real[m_a[x]] = BY_NOBODY; m[x] = EMPTIED }
+#ifdef BUG_NOT_EXECUTED_IS_GUESSED
+	:: d_step { m[x] == WORKING && tree[x] && ke > 0 -> ke--; tree[x] = false; real[m_a[x]] = BY_NOBODY; m[x] = EMPTIED }
+#endif
 #ifdef BUG_STARTED_AFTER_EXEC
 	:: d_step { m[x] == WORKING && OWN(x) && d_mark[m_d[x]] == FRESH -> d_mark[m_d[x]] = STARTED }
 #endif
@@ -542,10 +547,13 @@ inline commit_end(j)
 	P(TRUE_END, end_[j] == real[A(j)]);
 	P(CANCELS, end_[j] != BY_REQUEST || st[j] == STOPPING);
 	if
-	:: st[j] == STOPPING && !(end_[j] == BY_ITSELF && before[A(j)] && !found_stopping[j]) -> stopped_state(j)
+	:: end_[j] == BY_NOBODY && st[j] == STOPPING -> stopped_state(j)
+	:: end_[j] == BY_NOBODY && st[j] == RUNNING && requeues[j] < REQUEUES -> requeues[j]++; st[j] = QUEUED
+	:: end_[j] == BY_NOBODY && st[j] == RUNNING && requeues[j] >= REQUEUES -> P(TRUE_END, execs[A(j)] == 0); st[j] = NOT_STARTED
+	:: st[j] == STOPPING && end_[j] != BY_NOBODY && !(end_[j] == BY_ITSELF && before[A(j)] && !found_stopping[j]) -> stopped_state(j)
 	:: st[j] == STOPPING && end_[j] == BY_ITSELF && before[A(j)] && !found_stopping[j] -> st[j] = DONE
 	:: st[j] == RUNNING && end_[j] == BY_DEADLINE -> st[j] = LATE
-	:: st[j] == RUNNING && end_[j] != BY_DEADLINE -> st[j] = DONE
+	:: st[j] == RUNNING && end_[j] != BY_DEADLINE && end_[j] != BY_NOBODY -> st[j] = DONE
 	fi;
 	fx_forget[D(j)] = true;
 	live_drop(j)
@@ -596,6 +604,13 @@ inline interrupted(j)
 #define NEVER_RAN(j) (UNBORN(D(j)) || !d_is[D(j)] && UNSEEN(j))
 #endif
 
+/* A result of which the same attempt is made again is no last word: a FORGET and a SPAWN may be under way. So not before SWEPT. */
+#ifdef BUG_UNEXECUTED_BEFORE_SWEPT
+#define ENDED(j) (d_is[D(j)] && d_result[D(j)] != 0)
+#else
+#define ENDED(j) (d_is[D(j)] && d_result[D(j)] != 0 && d_result[D(j)] != BY_NOBODY)
+#endif
+
 inline refused(j)
 {
 	unlink_(j);
@@ -641,14 +656,14 @@ proctype Ctxd(byte j)
 	/* From here to SWEEP nothing else is done: what was refused is still so. */
 	:: d_step { c_alive && ph[j] == SILENT ->
 		if
-		:: d_is[D(j)] && d_result[D(j)] != 0 -> end_[j] = d_result[D(j)]; ph[j] = UNKNOWN
+		:: ENDED(j) -> end_[j] = d_result[D(j)]; ph[j] = UNKNOWN
 #ifdef BUG_NO_SWEEP
 		:: else -> ph[j] = JUDGE
 #else
 #ifdef BUG_SWEEP_BEFORE_WELCOME
-		:: !(d_is[D(j)] && d_result[D(j)] != 0) && LINK_OK && sp != DOWN -> req ! SWEEP(j, D(j), 0); ph[j] = SWEEPING
+		:: !(ENDED(j)) && LINK_OK && sp != DOWN -> req ! SWEEP(j, D(j), 0); ph[j] = SWEEPING
 #else
-		:: !(d_is[D(j)] && d_result[D(j)] != 0) && MAY_SWEEP -> req ! SWEEP(j, D(j), 0); ph[j] = SWEEPING
+		:: !(ENDED(j)) && MAY_SWEEP -> req ! SWEEP(j, D(j), 0); ph[j] = SWEEPING
 #endif
 		:: else -> ph[j] = WAIT_UP
 #endif
@@ -737,7 +752,7 @@ proctype Ctxd(byte j)
 	:: d_step { IDLE && want_cancel[j] && st[j] == RUNNING ->
 		want_cancel[j] = false;
 		st[j] = STOPPING; late[j] = false; cancel_att[j] = att[j] + 1;
-		cancel_came_late[j] = (real[A(j)] != 0);
+		cancel_came_late[j] = (real[A(j)] != 0 && real[A(j)] != BY_NOBODY);
 		fx_stop[j] = true
 	}
 	:: d_step { IDLE && want_cancel[j] && st[j] == RUNNING && FAILS -> kf--
@@ -782,7 +797,7 @@ proctype Ctxd_link()
 		:: else -> break
 		od;
 		i = 0;
-		do :: i < ND -> before[i] = (real[i] != 0); i++ :: else -> break od;
+		do :: i < ND -> before[i] = (real[i] != 0 && real[i] != BY_NOBODY); i++ :: else -> break od;
 		i = 0
 	}
 	:: d_step { IDLE && sp == DOWN && s_alive -> sp = CONNECTED; sp_gen = s_gen; s_waits = true
