@@ -142,6 +142,29 @@ print_counts(const json_t *jobs)
 	field("jobs:", "%s", b.failed ? "?" : buf_len(&b) > 1 ? buf_head(&b) : "none");
 }
 
+/* Only when somebody said that it is to stand still. */
+static void
+print_queue(const json_t *s)
+{
+	_cleanup_(buf_done) struct buf b = {0};
+	const json_t *classes = json_object_get(s, "paused_classes");
+
+	if (json_is_true(json_object_get(s, "draining"))) {
+		field("queue:", "%s", "draining: nothing is accepted or started");
+		return;
+	}
+	if (json_is_true(json_object_get(s, "paused"))) {
+		field("queue:", "%s", "paused: nothing is started");
+		return;
+	}
+	for (size_t i = 0; i < json_array_size(classes); i++)
+		(void)buf_printf(&b, "%s%s", i ? ", " : "",
+				 json_string_value(json_array_get(classes, i)));
+	(void)buf_putc(&b, '\0');
+	if (json_array_size(classes) > 0 && !b.failed)
+		field("queue:", "paused: %s", buf_head(&b));
+}
+
 static void
 print_stats(const json_t *s, const char *path)
 {
@@ -158,6 +181,7 @@ print_stats(const json_t *s, const char *path)
 	field("up:", "%s, since %s", out_span(integer(s, "uptime_usec"), span),
 	      started ? started : "?");
 	print_counts(json_object_get(s, "jobs"));
+	print_queue(s);
 	field("half-processed:", "%" PRId64 "%s", integer(s, "half_processed"),
 	      integer(s, "half_processed") ? " (see `ctxctl doctor`)" : "");
 	field("database:", "%s", out_bytes(integer(s, "database_bytes"), bytes));

@@ -36,6 +36,7 @@ def error(method, **args):
 @case("pause of a class, of all; across a restart; resume")
 def _():
     like(d.ctl_ok("pause", "batch"), "^paused: batch; 0 running$")
+    like(d.ctl_ok("status"), "(?m)^  queue: +paused: batch$")
     i = d.submit("-c", "batch", "true")
     is_((state(i), waits(i)), ("queued", "resume"))
     is_(d.ctl("submit", "--wait", "true").code, 0, "other classes go on")
