@@ -8,7 +8,8 @@ tests/scenario/lib does). Reports of the sanitizers, from any process of the tes
 test failed, its failed points, its comments and what it wrote to stderr are shown, else only under `prove -v`.
 
 Environment: CTX_TEST_TIMEOUT seconds for one file (default 120; a test may ask for more with a line
-`# test-timeout: N` near its top), CTX_TEST_WRAP a command put in front of unit tests (valgrind).
+`# test-timeout: N` near its top), CTX_TEST_WRAP a command put in front of unit tests (valgrind), CI_NO_SKIP=1 (a
+skipped test is a failure).
 Exit status: the test's own; 1 if it left something behind; 124 when the time was up.
 """
 import ctypes
@@ -223,6 +224,10 @@ def main():
                 diag(f"{path}: a sanitizer reports:\n" + report[:8000])
                 status = status or 99
         out.join(5)
+        skipped = re.findall(rb"^.*# *skip.*$", out.text, re.M | re.I) if os.environ.get("CI_NO_SKIP") else []
+        if skipped:
+            diag(f"{path}: skipped, which counts as a failure here:\n" + b"\n".join(skipped).decode(errors="replace"))
+            status = status or 1
         if status or re.search(rb"^not ok", out.text, re.M):
             show(out, noise)
     return status
