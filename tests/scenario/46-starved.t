@@ -189,7 +189,7 @@ def _():
     d.cleanup()
 
 
-@case("a monitor has no descriptor left: its job can be stopped with all that belongs to it, and ends by itself; ctxd finds it again")
+@case("a monitor has no descriptor left: when it has, its job is stopped with all that belongs to it, ends are told, and ctxd finds it again")
 def _():
     d = Daemon()
     with Varlink(d.sock) as v:
@@ -201,10 +201,11 @@ def _():
                 stack.enter_context(limited(m, resource.RLIMIT_NOFILE, 1))
             v.call("Cancel", id=a)
             g.end()
-            g.check()
             d.kill9()
             d.start()
     with Varlink(d.sock) as v:
+        g.v = v
+        g.check()
         is_(end_of(v, a)["state"], "canceled")
     wait_until(lambda: not d.job_pids(a), "all of it to be dead")
     content(d)
