@@ -578,7 +578,7 @@ def _():
     is_(j.files(), ["ctl", "notify", "result.tmp", "started"])
     is_(s.sweep(j.id, 1).flags, CERTAIN)
     wait_until(lambda: not children(s.pid), "no child to be left")
-    like(s.log_text(), rf"monitor of job {j.name} .*lost")
+    like(s.log_text(), rf"job {j.name}: its monitor .*lost")
     s.forget(j.id, 1)
     j = s.sh("exit 4")
     is_(j.end().exit_code, 4, "the spawner goes on")

@@ -250,7 +250,7 @@ def _():
     for args, text in ((["--listen", "localhost:80"], "numeric"), (["--listen", "127.0.0.1"], "ADDRESS:PORT"),
                        (["--listen", "127.0.0.1:0"], "ADDRESS:PORT"), (["--listen", "127.0.0.1:65536"], "ADDRESS:PORT"),
                        (["--listen", "::1:80"], "ADDRESS:PORT"), (["--listen", "unix:relative"], "absolute"),
-                       ([], "nothing to listen at"), (["word"], "unexpected")):
+                       ([], "nothing to do"), (["word"], "unexpected")):
         r = run([EXPORTER, *args])
         is_(r.code, 2, " ".join(args))
         like(r.err, text)
