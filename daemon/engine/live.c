@@ -412,7 +412,7 @@ int
 live_finish(struct engine *g, struct job *j, enum job_state to, const struct why *why)
 {
 	bool itself = j->state == JOB_RUNNING || shutdown_stops(j); /* nobody wanted it to end */
-	struct finish_fx *f;
+	struct finish_fx *f = NULL;
 	int r = finish(g, j, to, why, &f);
 
 	if (r < 0)

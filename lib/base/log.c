@@ -160,7 +160,8 @@ log_line(enum log_level l, const struct log_field *f, size_t n_fields, int saved
 		if ((unsigned char)line[i] < 0x20 && line[i] != '\t')
 			line[i] = ' ';
 	line[len] = '\0';
-	if (to_journal && journal_path && send_entry(l, line + start, len - start, f, n_fields) == 0)
+	if (to_journal && journal_path &&
+	    send_entry(l, line + start, len - start, f, n_fields) == 0)
 		return;
 	line[len++] = '\n';
 	do

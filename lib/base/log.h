@@ -39,8 +39,8 @@ void log_fields(enum log_level l, const struct log_field *f, size_t n, const cha
 	__attribute__((format(printf, 4, 5)));
 /* Is it worth collecting fields? */
 bool log_has_fields(void);
-/* Where the journal takes entries, instead of JOURNAL_SOCKET; NULL: lines go to stderr alone, without
- * fields. Borrowed. */
+/* Where the journal takes entries, instead of JOURNAL_SOCKET; NULL: lines go to stderr alone,
+ * without fields. Borrowed. */
 void log_set_journal(const char *path);
 
 /* For lines that a client can cause: at most BURST per window of 10 s for this object; what was

@@ -294,9 +294,6 @@ put_ended(const struct metrics_text *t, const json_t *classes)
 static void
 put_classes(const struct metrics_text *t, const json_t *classes)
 {
-	size_t k;
-	json_t *c;
-
 	for (size_t i = 0; i < ARRAY_SIZE(by_class); i++)
 		put_numbers(t, classes, &by_class[i]);
 	put_ended(t, classes);
@@ -304,8 +301,11 @@ put_classes(const struct metrics_text *t, const json_t *classes)
 		const struct by_class *m = &hist_by_class[i];
 
 		head(t, m->name, m->type, m->help);
-		json_array_foreach ((json_t *)(uintptr_t)classes, k, c)
+		for (size_t k = 0; k < json_array_size(classes); k++) {
+			const json_t *c = json_array_get(classes, k);
+
 			put_hist(t, m->name, class_name(c), json_object_get(c, m->key));
+		}
 	}
 }
 

@@ -16,7 +16,8 @@ same_job(const struct job *a, const struct job *b)
 {
 #define SAME(f) (a->f == b->f ? (void)0 : (void)(tap_failed++, printf("# differs: %s\n", #f)))
 #define SAME_STR(f) same_str(#f, a->f, b->f)
-	SAME(id), SAME(kind), SAME(state), SAME(uid), SAME(submitted_by), SAME(gid), SAME(n_groups), SAME(umask);
+	SAME(id), SAME(kind), SAME(state), SAME(uid), SAME(submitted_by), SAME(gid), SAME(n_groups),
+		SAME(umask);
 	SAME(inherit), SAME(priority), SAME(timeout_requested_us), SAME(deadline_requested_us);
 	SAME(timeout_us), SAME(deadline_rule), SAME(deadline_us), SAME(deadline_boot_ns);
 	SAME(grace_us), SAME(stop_signal), SAME(attempt), SAME(requeues), SAME(seq), SAME(pid);
