@@ -135,7 +135,7 @@ listen_all(struct api *a, const struct api_options *o, struct ctx_err *e)
 }
 
 static int
-api_parts(struct api *a)
+api_parts(struct api *a, const struct api_options *o)
 {
 	const char *check = getenv("CTXD_CHECK");
 	int r;
@@ -148,6 +148,8 @@ api_parts(struct api *a)
 	r = audit_new(a->loop, &a->audit);
 	if (r == 0)
 		r = lookup_table_new(a->loop, "/proc/self/exe", &a->lookups);
+	if (r == 0 && o->lookup_limit > 0)
+		lookup_set_limit(a->lookups, o->lookup_limit);
 	if (r == 0)
 		r = user_table_new(a->lookups, &a->users);
 	return r ? r : account_table_new(a->lookups, &a->accounts);
@@ -178,7 +180,7 @@ api_new(const struct api_options *o, struct api **ret, struct ctx_err *e)
 	ev_set_priority(&a->again_idle, EV_MAXPRI);
 	r = listen_all(a, o, e);
 	if (r == 0) {
-		r = api_parts(a);
+		r = api_parts(a, o);
 		if (r < 0)
 			(void)ctx_err_set(e, 0, r, "cannot set up the server: %s", strerror(-r));
 	}

@@ -34,6 +34,7 @@ enum {
 struct lookup_table {
 	struct ev_loop *loop;
 	char *program;       /* owned */
+	double limit;        /* seconds for an answer */
 	struct list queued;  /* lookups without a child yet */
 	struct list running; /* lookups with one */
 	size_t n_running;
@@ -248,7 +249,7 @@ lookup_start(struct lookup *l)
 
 	list_unlink(&l->link);
 	list_append(&t->running, &l->link);
-	ev_timer_set(&l->limit, LOOKUP_LIMIT, 0.);
+	ev_timer_set(&l->limit, t->limit, 0.);
 	if (r < 0) { /* told from the loop, never from inside of whoever asked */
 		log_warn("cannot ask the name service about user \"%s\" (%s), continuing",
 			 text_escape(l->text, text, sizeof(text)), strerror(-r));
@@ -314,10 +315,17 @@ lookup_table_new(struct ev_loop *loop, const char *program, struct lookup_table 
 	}
 	t->loop = loop;
 	t->program = copy;
+	t->limit = LOOKUP_LIMIT;
 	list_init(&t->queued);
 	list_init(&t->running);
 	*ret = t;
 	return 0;
+}
+
+void
+lookup_set_limit(struct lookup_table *t, double seconds)
+{
+	t->limit = seconds;
 }
 
 static void

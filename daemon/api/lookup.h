@@ -22,6 +22,8 @@ typedef void (*lookup_fn)(void *arg, const struct buf *answer);
 
 /* PROGRAM answers `OPTION ARG`: "/proc/self/exe" in ctxd. 0 or -ENOMEM. */
 int lookup_table_new(struct ev_loop *loop, const char *program, struct lookup_table **ret);
+/* For questions asked from now on, instead of two seconds. */
+void lookup_set_limit(struct lookup_table *t, double seconds);
 /* Kills the children; nobody is told. Returns NULL. */
 struct lookup_table *lookup_table_free(struct lookup_table *t);
 /* Ask, when its turn comes; OPTION is a literal, ANSWER_MAX bytes are kept at most. The result is

@@ -655,6 +655,7 @@ server_start(void)
 	ev_prepare_start(o.loop, &prepare);
 	o.own_uid = geteuid();
 	o.socket_path = path;
+	o.lookup_limit = 60; /* valgrind */
 	need(api_new(&o, &api, &e) == 0);
 }
 
