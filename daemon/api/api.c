@@ -147,7 +147,9 @@ api_parts(struct api *a, const struct api_options *o)
 		return -ENOMEM;
 	r = audit_new(a->loop, &a->audit);
 	if (r == 0)
-		r = lookup_table_new(a->loop, "/proc/self/exe", &a->lookups);
+		r = lookup_table_new(a->loop,
+				     o->lookup_program ? o->lookup_program : "/proc/self/exe",
+				     &a->lookups);
 	if (r == 0 && o->lookup_limit > 0)
 		lookup_set_limit(a->lookups, o->lookup_limit);
 	if (r == 0)

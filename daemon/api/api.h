@@ -33,7 +33,8 @@ struct api_options { /* everything is borrowed during api_new only, except loop,
 	mode_t socket_mode;      /* 0: 0600 */
 	const int *listen_fds;   /* listening already (systemd); taken */
 	size_t n_listen_fds;
-	double lookup_limit; /* seconds for an answer of the name service; 0: two */
+	const char *lookup_program; /* asks the name service; NULL: this one. See lookup.h */
+	double lookup_limit;        /* seconds for an answer of it; 0: two */
 	/* Read the configuration again, tell each change, and put it into force unless DRY. 0, or
 	 * ENGINE_E_REFUSED with R: nothing changed. */
 	int (*reload)(void *arg, bool dry, api_change_fn fn, void *fn_arg, struct refusal *r);

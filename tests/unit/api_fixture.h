@@ -630,6 +630,7 @@ remove_dir(void)
 static void
 server_start(void)
 {
+	static char program[4096];
 	struct api_options o = {.loop = ev_default_loop(0),
 				.version = "1",
 				.reload = no_reload,
@@ -655,7 +656,10 @@ server_start(void)
 	ev_prepare_start(o.loop, &prepare);
 	o.own_uid = geteuid();
 	o.socket_path = path;
-	o.lookup_limit = 60; /* valgrind */
+	/* Below valgrind /proc/self/exe is valgrind itself, but for readlink. */
+	need(readlink("/proc/self/exe", program, sizeof(program) - 1) > 0);
+	o.lookup_program = program;
+	o.lookup_limit = 60;
 	need(api_new(&o, &api, &e) == 0);
 }
 
