@@ -283,13 +283,24 @@ query_is(sqlite3 *db, const char *sql, const char *want)
 	return is;
 }
 
+/* Are the tables that matter described as in the new one? What is damaged may still be text. */
 static bool
 schema_readable(struct recover *v)
 {
-	return query_is(v->from,
-			"SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN"
-			" ('meta', 'job', 'history', 'job_env')",
-			"4");
+	static const char sql[] =
+		"SELECT group_concat(sql, ';') FROM (SELECT sql FROM sqlite_schema WHERE type ="
+		" 'table' AND name IN ('meta', 'job', 'history', 'job_env') ORDER BY name)";
+	sqlite3_stmt *st = NULL;
+	const char *want;
+	bool is = false;
+
+	if (sqlite3_prepare_v2(v->to->db, sql, -1, &st, NULL) == SQLITE_OK &&
+	    sqlite3_step(st) == SQLITE_ROW) {
+		want = (const char *)sqlite3_column_text(st, 0);
+		is = want && query_is(v->from, sql, want);
+	}
+	(void)sqlite3_finalize(st);
+	return is;
 }
 
 /* Would ctxd open it? Looking leaves nothing behind. */

@@ -138,7 +138,7 @@ def _():
     n = os.path.getsize(path) // PAGE
     _, root = tree_pages(path, "job")
     step = int(os.environ.get("PAGES", "7"))  # of those that hold no schema and no roots; 1: all
-    for page in [*range(1, 20), *range(20 + rnd.randrange(step), n + 1, step)]:
+    for page in [*range(1, 42), *range(42 + rnd.randrange(step), n + 1, step)]:
         p = copy()
         patch(p, (page - 1) * PAGE, b"\0" * PAGE)
         recovered(p, 150 if page == root else 30, f"page {page} of {n}", uuid=False)
