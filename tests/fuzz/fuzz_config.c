@@ -75,9 +75,10 @@ print(const struct policy *p, size_t *size)
 }
 
 static int
-differs(void *arg, const char *section, const char *key, const char *old, const char *new)
+differs(void *arg, const char *section, const char *key, const char *old, const char *new,
+	const char *acts)
 {
-	(void)arg, (void)section, (void)key, (void)old, (void)new;
+	(void)arg, (void)acts, (void)section, (void)key, (void)old, (void)new;
 	abort();
 }
 

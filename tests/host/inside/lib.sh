@@ -61,7 +61,7 @@ restarted() { # UNIT OLD-PID
 	pid=$(prop "$1" MainPID)
 	[ "$pid" != 0 ] && [ "$pid" != "$2" ] && [ "$(prop "$1" ActiveState)" = active ]
 }
-running() { field_is "$1" state running; }
+running() { field_is "$1" state running && [[ $(field "$1" pid) =~ ^[0-9]+$ ]]; } # and its process is known
 units_stop() { systemctl stop ctxd.service ctxd.socket ctx-spawner.service ctx-spawner.socket ctx-jobs.service "$@"; }
 units_failed() { systemctl list-units --all --failed --no-legend 'ctx*' | wc -l; }
 # A session of USER, as PAM and logind have it: its session manager runs from then on, until the last one of them ends.
