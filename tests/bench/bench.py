@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """bench.py - what users feel, measured on a private ctxd, as ratios to floors taken in the same run.
 
-Usage: bench.py [-q] [NAME …]     names: submit rate durable memory term wait tree key list ready leak peers (default: all but peers)
+Usage: bench.py [-q] [NAME …]     names: submit rate durable memory term wait tree key export list ready leak peers (default: all but peers)
 -q: a tenth of the work. Prints one line a figure: name, figure, target. Exit status 0 whatever the figures are: a machine that is
 busy is no defect. `make bench` builds and runs it.
 """
@@ -263,6 +263,37 @@ def bench_key():
     halt(d)
 
 
+def cpu(pid):
+    """Seconds of CPU that a process has used."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def bench_export():
+    """What spans cost ctxd: the CPU of a job with an exporter that sends them, of that without."""
+    from collector import Collector
+    total = n(4000, 500)
+    used = {True: [], False: []}
+    for _ in range(3):
+        for spans in (False, True):
+            d = daemon("[limits]\nrunning = 8\nqueued = 10000000\n" + ("[traces]\noutbox = 100000\n" if spans else ""))
+            c = Collector() if spans else None
+            x = subprocess.Popen([os.path.join(BUILD, "ctx-exporter"), "--socket", d.sock], stderr=subprocess.DEVNULL,
+                                 env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": c.url}) if spans else None
+            before = cpu(d.proc.pid)
+            js(LOAD, d.sock, request(d, ["/bin/true"]), 1, total, total)
+            drained(d, total)
+            if spans:
+                wait_until(lambda: len(c.spans) == total, "the spans to arrive", 120)
+                x.terminate()
+                x.wait()
+                c.stop()
+            used[spans].append((cpu(d.proc.pid) - before) / total)
+            halt(d)
+    say("ctxd's CPU of a job with spans exported, of without", f"{min(used[True]) / min(used[False]):.2f}", "(no target)")
+
+
 def multiply(db, total):
     """Make TOTAL ended rows out of the first one, behind ctxd's back (it is stopped)."""
     c = sqlite3.connect(db)
@@ -367,7 +398,7 @@ def bench_peers():
 
 def main():
     names = [a for a in sys.argv[1:] if not a.startswith("-")]
-    every = ["submit", "rate", "durable", "memory", "term", "wait", "tree", "key", "list", "ready", "leak"]
+    every = ["submit", "rate", "durable", "memory", "term", "wait", "tree", "key", "export", "list", "ready", "leak"]
     print(f"# {os.cpu_count()} cores, Linux {os.uname().release}, load {os.getloadavg()[0]:.1f}", flush=True)
     try:
         for name in names or every:
