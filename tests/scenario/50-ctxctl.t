@@ -134,7 +134,7 @@ def _():
 def _():
     go = os.path.join(d.dir, "go")
     os.mkfifo(go)
-    held = [d.submit("sh", "-c", f"read x <{go}") for _ in range(2)]
+    held = [d.submit("sh", "-c", f"read x <{go}; exit 1") for _ in range(2)]
     queued = d.submit("true")
     ended = [d.submit("--name", f"n{i}", "true") for i in range(3)]
     for id in ended:
@@ -146,9 +146,11 @@ def _():
     is_([j["id"] for j in d.json("list", "--state", "queued,running")], held + [queued])
     is_([j["id"] for j in d.json("ls", "--name", "n1")], [ended[1]])
     like(d.ctl_ok("list"), rf"^ *{queued}  queued  +default .* true$")
-    os.close(os.open(go, os.O_WRONLY))
+    gate = os.open(go, os.O_RDWR)  # open until both have read their line, whenever they come
+    os.write(gate, b"\n\n")
     for id in held:
         d.wait_end(id)
+    os.close(gate)
 
 
 @case("list: 30 ended ones, and pages of them")
