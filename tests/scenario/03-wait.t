@@ -102,8 +102,10 @@ def _():
 
 @case("Ctrl-C on run cancels")
 def _():
-    p = d.ctl_bg("run", "--name", "interactive", "sleep", "1000")
-    id = wait_until(lambda: [j["id"] for j in d.json("list", "--name", "interactive", "--state", "running")], "the job")[0]
+    p = d.ctl_bg("run", "--name", "interactive", "sh", "-c", "echo up; exec sleep 1000")
+    line = p.stdout.readline()  # now it follows its job, and takes signals for it
+    ok(line in ("up\n", b"up\n"), repr(line))
+    id, = [j["id"] for j in d.json("list", "--name", "interactive", "--state", "running")]
     p.send_signal(signal.SIGINT)
     is_(p.wait(20), 122)
     p.communicate()
