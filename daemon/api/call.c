@@ -154,3 +154,21 @@ call_reply_job(struct call *c, const struct job *job)
 	jobjson_job(&j, "job", job);
 	varlink_reply_close(&j, false);
 }
+
+static void
+put_class(void *arg, const char *class_name)
+{
+	jw_str(arg, NULL, class_name);
+}
+
+void
+call_put_queue(struct jw *j, const struct engine *g, bool draining)
+{
+	bool paused, drain;
+
+	jw_arr_open(j, "paused_classes");
+	engine_queue_each(g, put_class, j, &paused, &drain);
+	jw_arr_close(j);
+	jw_bool(j, "paused", paused);
+	jw_bool(j, "draining", drain || draining);
+}

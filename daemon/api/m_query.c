@@ -46,18 +46,11 @@ put_space(struct jw *j, const char *key, const struct engine_space *s)
 	jw_obj_close(j);
 }
 
-static void
-put_paused(void *arg, const char *class_name)
-{
-	jw_str(arg, NULL, class_name);
-}
-
 int
 m_query_stats(struct call *c, void *args)
 {
 	struct engine_stats s = {0};
 	char at[CLOCK_TEXT];
-	bool paused, drain;
 	struct jw j;
 	int r = engine_stats(c->engine, &s);
 
@@ -84,11 +77,7 @@ m_query_stats(struct call *c, void *args)
 	jw_bool(&j, "cgroup", s.cgroup);
 	jobjson_limits(&j, "limits_unenforced", s.unenforced);
 	jw_bool(&j, "storage_ok", s.storage_ok);
-	jw_arr_open(&j, "paused_classes");
-	engine_queue_each(c->engine, put_paused, &j, &paused, &drain);
-	jw_arr_close(&j);
-	jw_bool(&j, "paused", paused);
-	jw_bool(&j, "draining", s.draining || drain);
+	call_put_queue(&j, c->engine, s.draining);
 	jw_int(&j, "broken_rows", (int64_t)s.broken_rows);
 	varlink_reply_close(&j, false);
 	return 0;

@@ -58,23 +58,12 @@ m_queue_reprioritize(struct call *c, void *args)
 /* ---- all, or a class */
 
 static void
-put_class(void *arg, const char *class_name)
-{
-	jw_str(arg, NULL, class_name);
-}
-
-static void
 reply_queue(struct engine *g, struct conn *conn)
 {
-	bool all, drain;
 	struct jw j;
 
 	varlink_reply_open(&j, &conn->out);
-	jw_arr_open(&j, "paused_classes");
-	engine_queue_each(g, put_class, &j, &all, &drain);
-	jw_arr_close(&j);
-	jw_bool(&j, "paused", all);
-	jw_bool(&j, "draining", drain);
+	call_put_queue(&j, g, false);
 	jw_int(&j, "running", (int64_t)engine_running(g));
 	varlink_reply_close(&j, false);
 }

@@ -208,6 +208,8 @@ int call_labels(struct call *c, const char *name, const char *class_name);
 /* RET borrows from A. Values and trace are for the engine to judge. 0 or CALL_E_REFUSED. */
 int call_context(struct call *c, const struct args_context *a, struct context_args *ret);
 void call_put_notices(struct jw *j, const struct notices *n);
+/* paused_classes, paused, draining: as was said, or DRAINING for another reason. */
+void call_put_queue(struct jw *j, const struct engine *g, bool draining);
 /* The whole answer of Get, Cancel, Extend, ...: { job }. */
 void call_reply_job(struct call *c, const struct job *job);
 

@@ -48,13 +48,7 @@ control_queue_refuses(const struct engine *g)
 bool
 control_queue_paused(const struct engine *g, const char *class_name)
 {
-	if (control_queue_stands(g))
-		return true;
-	for (const char *s = strv_first(&g->paused.classes); s;
-	     s = strv_next(&g->paused.classes, s))
-		if (strcmp(s, class_name) == 0)
-			return true;
-	return false;
+	return control_queue_stands(g) || lanes_paused(&g->lanes, class_name);
 }
 
 /* ---- said */

@@ -208,6 +208,7 @@ struct engine_stats {
 	uint64_t monitors;    /* linked */
 };
 int engine_stats(struct engine *g, struct engine_stats *ret);
+int64_t engine_started_us(const struct engine *g); /* wall */
 /* What was counted since the start, with an entry for each class that there is; valid until the
  * loop goes on. */
 const struct metrics *engine_metrics(struct engine *g);

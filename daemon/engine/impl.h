@@ -233,6 +233,8 @@ uint64_t lanes_user_queued(const struct lanes *l, uint32_t uid);
 /* Is there a slot for one more of this class and user? */
 bool
 lanes_slot(const struct lanes *l, const struct policy *p, const char *class_name, uint32_t uid);
+/* Is the class among those of which nothing is started? */
+bool lanes_paused(const struct lanes *l, const char *class_name);
 /* What there is of a class; NULL: nothing queues or runs. */
 const struct lane_class *lanes_class(const struct lanes *l, const char *class_name);
 void lanes_check(const struct lanes *l); /* for engine_check */

@@ -397,8 +397,8 @@ user_slot(const struct policy *p, const struct lane_user *u)
 	return p->running_per_user == 0 || !u || u->running < (uint64_t)p->running_per_user;
 }
 
-static bool
-is_paused(const struct lanes *l, const char *class_name)
+bool
+lanes_paused(const struct lanes *l, const char *class_name)
 {
 	for (const char *s = l->paused ? strv_first(l->paused) : NULL; s;
 	     s = strv_next(l->paused, s))
@@ -418,7 +418,7 @@ bool
 lanes_slot(const struct lanes *l, const struct policy *p, const char *class_name, uint32_t uid)
 {
 	return l->running < (uint64_t)p->running && user_slot(p, find_user(l, uid)) &&
-	       !is_paused(l, class_name) &&
+	       !lanes_paused(l, class_name) &&
 	       class_slot(policy_class_find(p, class_name), find_class(l, class_name));
 }
 
@@ -479,7 +479,7 @@ look_at_classes(struct lanes *l, const struct policy *p)
 		const struct policy_class *conf = policy_class_find(p, c->name);
 
 		c->next = NULL;
-		c->full = !class_slot(conf, c) || is_paused(l, c->name);
+		c->full = !class_slot(conf, c) || lanes_paused(l, c->name);
 		c->priority = conf && conf->has_priority ? conf->priority : 0;
 	}
 }

@@ -14,6 +14,12 @@ engine_metrics(struct engine *g)
 	return &g->metrics;
 }
 
+int64_t
+engine_started_us(const struct engine *g)
+{
+	return g->started_us;
+}
+
 void
 engine_class_load(const struct engine *g, const char *class_name, uint64_t *ret_queued,
 		  uint64_t *ret_running)

@@ -510,6 +510,13 @@ engine_class_load(const struct engine *g, const char *class_name, uint64_t *ret_
 	*ret_queued = *ret_running = 0;
 }
 
+int64_t
+engine_started_us(const struct engine *g)
+{
+	(void)g;
+	return 0;
+}
+
 int
 engine_oldest_queued(struct engine *g, int64_t *ret_us)
 {
