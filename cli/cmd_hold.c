@@ -1,5 +1,4 @@
 /* cmd_hold.c - queued jobs are not started until they are released. */
-#include "base/mem.h"
 #include "cli/cli.h"
 #include "cli/options.h"
 #include "cli/queue.h"
@@ -19,12 +18,5 @@ static const struct options_spec spec = {
 int
 cmd_hold(struct cli *cli, int argc, char **argv)
 {
-	_free_ uint64_t *ids = NULL;
-	size_t n = 0;
-	int r = options_parse(cli, &spec, NULL, &argc, &argv);
-
-	if (r)
-		return options_exit(cli, r);
-	r = options_ids(cli, argc, argv, &ids, &n);
-	return r ? r : queue_jobs(cli, "Hold", ids, n, NULL);
+	return queue_jobs_command(cli, &spec, "Hold", argc, argv);
 }

@@ -1,5 +1,4 @@
 /* cmd_pause.c - start nothing more, of a class or at all. */
-#include "base/mem.h"
 #include "cli/cli.h"
 #include "cli/options.h"
 #include "cli/queue.h"
@@ -20,11 +19,5 @@ static const struct options_spec spec = {
 int
 cmd_pause(struct cli *cli, int argc, char **argv)
 {
-	int r = options_parse(cli, &spec, NULL, &argc, &argv);
-
-	if (r)
-		return options_exit(cli, r);
-	if (argc > 1)
-		return options_wrong(cli, "one class, or none");
-	return queue_all(cli, "Pause", argc ? json_pack("{s:s}", "class", argv[0]) : json_object());
+	return queue_class_command(cli, &spec, "Pause", argc, argv);
 }

@@ -1,5 +1,4 @@
 /* cmd_resume.c - take back a pause, or draining. */
-#include "base/mem.h"
 #include "cli/cli.h"
 #include "cli/options.h"
 #include "cli/queue.h"
@@ -18,12 +17,5 @@ static const struct options_spec spec = {
 int
 cmd_resume(struct cli *cli, int argc, char **argv)
 {
-	int r = options_parse(cli, &spec, NULL, &argc, &argv);
-
-	if (r)
-		return options_exit(cli, r);
-	if (argc > 1)
-		return options_wrong(cli, "one class, or none");
-	return queue_all(cli, "Resume",
-			 argc ? json_pack("{s:s}", "class", argv[0]) : json_object());
+	return queue_class_command(cli, &spec, "Resume", argc, argv);
 }

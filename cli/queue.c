@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "cli/conn.h"
 #include "cli/exitcode.h"
+#include "cli/options.h"
 #include "cli/out.h"
 
 static int
@@ -98,4 +99,31 @@ queue_all(struct cli *cli, const char *method, json_t *params)
 	else
 		print_state(reply);
 	return 0;
+}
+
+int
+queue_jobs_command(struct cli *cli, const struct options_spec *spec, const char *method, int argc,
+		   char **argv)
+{
+	_free_ uint64_t *ids = NULL;
+	size_t n = 0;
+	int r = options_parse(cli, spec, NULL, &argc, &argv);
+
+	if (r)
+		return options_exit(cli, r);
+	r = options_ids(cli, argc, argv, &ids, &n);
+	return r ? r : queue_jobs(cli, method, ids, n, NULL);
+}
+
+int
+queue_class_command(struct cli *cli, const struct options_spec *spec, const char *method, int argc,
+		    char **argv)
+{
+	int r = options_parse(cli, spec, NULL, &argc, &argv);
+
+	if (r)
+		return options_exit(cli, r);
+	if (argc > 1)
+		return options_wrong(cli, "one class, or none");
+	return queue_all(cli, method, argc ? json_pack("{s:s}", "class", argv[0]) : json_object());
 }

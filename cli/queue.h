@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 struct cli;
+struct options_spec;
 
 /* METHOD for each of the jobs, with PRIORITY if that is not NULL; with --json prints the jobs as an
  * array. The exit code. */
@@ -15,5 +16,11 @@ int queue_jobs(struct cli *cli, const char *method, const uint64_t *ids, size_t 
 /* METHOD with PARAMS (stolen; NULL: memory ran out), waiting as long as it takes; prints how the
  * queue stands. The exit code. */
 int queue_all(struct cli *cli, const char *method, json_t *params);
+
+/* Whole commands without options of their own: METHOD for each ID; METHOD for one CLASS, or all. */
+int queue_jobs_command(struct cli *cli, const struct options_spec *spec, const char *method,
+		       int argc, char **argv);
+int queue_class_command(struct cli *cli, const struct options_spec *spec, const char *method,
+			int argc, char **argv);
 
 #endif
