@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/sock.h"
 #include "config.h"
 #include "core/policy.h"
 #include "engine/engine.h"
@@ -440,7 +441,7 @@ run(const struct options *o, struct policy **policy)
 		log_err("%s", e.text);
 		return EXIT_FAILURE;
 	}
-	n = api_listen_fds(d.listen_fds, LISTEN_MAX);
+	n = sock_inherited(d.listen_fds, LISTEN_MAX);
 	if (n < 0) {
 		log_err("descriptors passed by the service manager: %s", strerror(-n));
 		place_done(&d.place);

@@ -13,7 +13,7 @@
 #include "base/text.h"
 #include "exporter/listen.h"
 
-enum { BACKLOG = 64, FDS_START = 3, HOST_MAX = 64, UNIX_MODE = 0660 };
+enum { BACKLOG = 64, HOST_MAX = 64, UNIX_MODE = 0660 };
 
 /* "HOST:PORT" or "[HOST]:PORT" taken apart. 0 or -EINVAL. */
 static int
@@ -106,26 +106,10 @@ listens(int fd)
 int
 listen_inherited(int *ret, size_t max)
 {
-	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
-	uint64_t p = 0, n = 0;
+	int n = sock_inherited(ret, max);
 
-	if (!pid || !fds || text_u64(pid, &p) < 0 || p != (uint64_t)getpid() ||
-	    text_u64(fds, &n) < 0)
-		n = 0;
-	(void)unsetenv("LISTEN_PID");
-	(void)unsetenv("LISTEN_FDS");
-	(void)unsetenv("LISTEN_FDNAMES");
-	if (n > max)
-		return -E2BIG;
-	for (int i = 0; i < (int)n; i++) {
-		int fd = FDS_START + i, flags = fcntl(fd, F_GETFL);
-
-		if (flags < 0 || !listens(fd))
+	for (int i = 0; i < n; i++)
+		if (!listens(ret[i]))
 			return -ENOTSOCK;
-		if (fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
-		    fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
-			return -errno;
-		ret[i] = fd;
-	}
-	return (int)n;
+	return n;
 }

@@ -30,7 +30,7 @@
 #include "core/policy.h"
 #include "engine/engine.h"
 
-enum { LISTEN_BACKLOG = 1024, LISTEN_FDS_START = 3 };
+enum { LISTEN_BACKLOG = 1024 };
 
 void
 api_again(struct api *a, struct conn *c)
@@ -241,41 +241,4 @@ api_check(const struct api *a)
 	}
 	assert(n == a->n_conns);
 	assert(a->again_idle.active || list_empty(&a->again));
-}
-
-static int
-listen_fds_number(void)
-{
-	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
-	uint64_t p = 0, n = 0;
-
-	if (pid && fds && text_u64(pid, &p) == 0 && p == (uint64_t)getpid() &&
-	    text_u64(fds, &n) == 0)
-		n = n > API_LISTENERS_MAX ? API_LISTENERS_MAX + 1 : n;
-	else
-		n = 0;
-	(void)unsetenv("LISTEN_PID");
-	(void)unsetenv("LISTEN_FDS");
-	(void)unsetenv("LISTEN_FDNAMES");
-	return (int)n;
-}
-
-int
-api_listen_fds(int *ret, size_t max)
-{
-	int n = listen_fds_number();
-
-	if (n < 0)
-		return n;
-	if ((size_t)n > max)
-		return -E2BIG;
-	for (int i = 0; i < n; i++) {
-		int fd = LISTEN_FDS_START + i, flags = fcntl(fd, F_GETFL);
-
-		if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
-		    fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
-			return -errno;
-		ret[i] = fd;
-	}
-	return n;
 }

@@ -51,8 +51,4 @@ int api_new(const struct api_options *o, struct api **ret, struct ctx_err *e);
 struct api *api_free(struct api *a);
 size_t api_connections(const struct api *a);
 
-/* Descriptors that systemd passed (LISTEN_PID, LISTEN_FDS), close-on-exec and non-blocking; forgets
- * the variables. Number (0: none), or negative errno; -E2BIG when there are more than MAX. */
-int api_listen_fds(int *ret, size_t max);
-
 #endif

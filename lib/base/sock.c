@@ -17,6 +17,9 @@
 
 #include "base/mem.h"
 #include "base/sock.h"
+#include "base/text.h"
+
+enum { INHERITED_START = 3 };
 
 enum { GROUPS_FIRST = 64 };
 
@@ -382,4 +385,37 @@ sock_recv(int fd, void *p, size_t size, int *fds, size_t *n)
 	if (n)
 		*n = got;
 	return len;
+}
+
+static uint64_t
+inherited_number(void)
+{
+	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
+	uint64_t p = 0, n = 0;
+
+	if (!pid || !fds || text_u64(pid, &p) < 0 || p != (uint64_t)getpid() ||
+	    text_u64(fds, &n) < 0)
+		n = 0;
+	(void)unsetenv("LISTEN_PID");
+	(void)unsetenv("LISTEN_FDS");
+	(void)unsetenv("LISTEN_FDNAMES");
+	return n;
+}
+
+int
+sock_inherited(int *ret, size_t max)
+{
+	uint64_t n = inherited_number();
+
+	if (n > max)
+		return -E2BIG;
+	for (int i = 0; i < (int)n; i++) {
+		int fd = INHERITED_START + i, flags = fcntl(fd, F_GETFL);
+
+		if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+		    fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+			return -errno;
+		ret[i] = fd;
+	}
+	return (int)n;
 }

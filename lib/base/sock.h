@@ -43,4 +43,9 @@ int sock_send(int fd, const void *p, size_t size, const int *fds, size_t n);
  * left for one that came: -EMFILE; P holds the message, whose length is not told. */
 ssize_t sock_recv(int fd, void *p, size_t size, int *fds, size_t *n);
 
+/* Sockets handed over by a service manager, as sd_listen_fds(3) describes: non-blocking,
+ * close-on-exec; the variables are taken out of the environment. Their number in RET, -E2BIG when
+ * there are more than MAX, or another -errno. */
+int sock_inherited(int *ret, size_t max);
+
 #endif
