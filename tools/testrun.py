@@ -7,7 +7,7 @@ anything still alive there is killed and counted as a failure: a test cleans up 
 tests/scenario/lib does). Reports of the sanitizers, from any process of the test, are failures too. When a
 test failed, its failed points, its comments and what it wrote to stderr are shown, else only under `prove -v`.
 
-Environment: CTX_TEST_TIMEOUT seconds for one file (default 120; a test may ask for more with a line
+Environment: CTX_TEST_TIMEOUT seconds for one file (default 300; a test may ask for more with a line
 `# test-timeout: N` near its top), CTX_TEST_WRAP a command put in front of unit tests (valgrind), CI_NO_SKIP=1 (a
 skipped test is a failure).
 Exit status: the test's own; 1 if it left something behind; 124 when the time was up.
@@ -131,7 +131,7 @@ def wait_reaping(main_pid, limit):
 
 def kill_all():
     """KILL everything below until nothing is alive; what is born meanwhile is found in the next round."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not childless():
         if time.monotonic() > end:
             return False
@@ -146,7 +146,7 @@ def kill_all():
 
 def settled_descendants():
     """What is still there after the dying have had a moment to be gone."""
-    end = time.monotonic() + 1
+    end = time.monotonic() + 20
     while not childless():
         left = descendants()
         if left and time.monotonic() > end:
@@ -156,7 +156,7 @@ def settled_descendants():
 
 
 def time_limit(path):
-    limit = float(os.environ.get("CTX_TEST_TIMEOUT", "120"))
+    limit = float(os.environ.get("CTX_TEST_TIMEOUT", "300"))
     try:
         with open(path, "rb") as f:
             asked = re.search(rb"^# test-timeout: *(\d+)\s*$", f.read(4096), re.M)

@@ -150,7 +150,7 @@ class ApiDaemon(Daemon):
             ids = [int(e[7:]) for e in env if e.startswith(b"CTX_ID=")]
             ok(not ids or ids[0] in active or exited(pid), f"job {ids} has ended, yet {pid} is alive")
         wait_until(lambda: all(int(n.split(".")[0]) in active for n in self.job_dirs()),
-                   f"run directories of ended jobs to go: {self.job_dirs()}", 5)
+                   f"run directories of ended jobs to go: {self.job_dirs()}")
 
 
 def refused(fn, error, *args, **kw):

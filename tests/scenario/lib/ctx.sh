@@ -33,7 +33,7 @@ CTXD=$CTX_BUILD/ctxd
 CTXCTL=$CTX_BUILD/ctxctl
 # shellcheck disable=SC2034 # for tests
 SPAWNER=$CTX_BUILD/ctx-spawner
-WAIT=${CTX_TEST_WAIT:-20}
+WAIT=${CTX_TEST_WAIT:-60}
 unset CTX_ID CTXD_SOCKET NOTIFY_SOCKET
 T=$(mktemp -d "${TMPDIR:-/tmp}/ctx-t.XXXXXX") || exit 1
 chmod 711 "$T"

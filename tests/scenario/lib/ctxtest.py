@@ -50,7 +50,7 @@ CTXD = os.path.join(BUILD, "ctxd")
 CTXCTL = os.path.join(BUILD, "ctxctl")
 SPAWNER = os.path.join(BUILD, "ctx-spawner")
 # Sanitizer builds and loaded machines are slow; a bound only has to be an end.
-TIMEOUT = float(os.environ.get("CTX_TEST_WAIT", "20"))
+TIMEOUT = float(os.environ.get("CTX_TEST_WAIT", "60"))
 
 ACTIVE = ("queued", "running", "stopping")
 
@@ -543,7 +543,7 @@ class Daemon:
             pids = self.job_pids(id)
             ok(not pids, f"job {id} has ended, yet these are alive: {pids}")
         wait_until(lambda: all(int(n.split(".")[0]) in active for n in self.job_dirs()),
-                   f"run directories of ended jobs to go: {self.job_dirs()}", 5)
+                   f"run directories of ended jobs to go: {self.job_dirs()}")
 
     def cleanup(self):
         """Checks, stops and removes all of it."""

@@ -26,7 +26,7 @@ import time
 __all__ = ["Varlink", "VarlinkError", "VarlinkClosed", "VarlinkTimeout"]
 
 INTERFACE = "io.ctxd"
-TIMEOUT = float(os.environ.get("CTX_TEST_WAIT", "20"))
+TIMEOUT = float(os.environ.get("CTX_TEST_WAIT", "60"))
 READ = 1 << 18
 SUN_PATH = 107
 
