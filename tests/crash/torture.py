@@ -251,6 +251,10 @@ def main():
         print("# " + b, flush=True)
     if bad:
         t.d.show_log(400)
+        t.d.stop()
+        kept = t.d.dir + ".kept"
+        os.rename(t.d.dir, kept)
+        print(f"# its database, log, outputs and witness are kept in {kept}", flush=True)
     t.d.cleanup()
     print("1..1\n" + ("not ok" if bad else "ok") + " 1 - every acknowledged job is accounted for", flush=True)
     return 1 if bad else 0
