@@ -61,9 +61,9 @@ cancel_active(struct engine *g, struct job *j, const struct why *why, bool now, 
 	int r;
 
 	if (j->state == JOB_RUNNING)
-		r = live_stop(g, j, why, now);
+		r = stop_job(g, j, why, now);
 	else
-		r = live_finish_one(g, j, JOB_CANCELED, why);
+		r = finish_one(g, j, JOB_CANCELED, why);
 	if (r == 0)
 		r = tree_done(g, j, why->by_uid, now, NULL);
 	return r < 0 ? err_pass(r) : give(g, j, ret);
@@ -77,7 +77,7 @@ cancel_again(struct engine *g, struct job *j, const struct why *why, bool now, s
 	int r = 0;
 
 	if (now && j->state == JOB_STOPPING)
-		r = live_hurry(g, j);
+		r = stop_hurry(g, j);
 	if (now && r == 0)
 		r = tree_done(g, j, why->by_uid, true, NULL);
 	if (r < 0 || !ret)

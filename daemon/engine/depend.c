@@ -198,7 +198,7 @@ look_at(struct engine *g, uint64_t on_id, const struct job *on, const struct sto
 	(void)snprintf(text, sizeof(text), "job %" PRIu64 " %s, and %s was asked", on_id,
 		       on ? job_state_name(on->state) : "is gone", need_name(a->need));
 	why.text = text;
-	return live_finish(g, j, JOB_CANCELED, &why);
+	return finish_job(g, j, JOB_CANCELED, &why);
 }
 
 /* Who waits for ID, at most LEFT of them. *RET_OVER: there are no more. */

@@ -6,7 +6,10 @@
  *   sched.c      which job starts next; overdue queued ones
  *   limits.c     what a job's class limits, and who is told when it cannot be
  *   start.c      environment and spec of a job; handing it to exec
- *   live.c       jobs that are running or stopping: their end, their deadline's backstop
+ *   live.c       the table of jobs that are running or stopping; their deadline's backstop
+ *   stop.c       a job that runs is taken to stopping
+ *   judge.c      what an end means: facts, state, cause
+ *   finish.c     a job is taken to its end, or back to the queue
  *   recovery.c   the recovery table
  *   check.c      CTXD_CHECK=1: memory against the database
  *   context.c    what a new context takes from its parent: values, trace, deadline, cancellation
@@ -310,28 +313,45 @@ struct live *live_new(struct engine *g, const struct job *j); /* NULL on ENOMEM 
 void live_free(struct live *l);
 void live_arm_backstop(struct live *l);
 void live_ended(struct live *l, const struct result *r, enum known_by by);
-/* Was the command not executed for want of something, so that the same attempt is made again? */
-bool live_unborn(const struct result *res);
-void live_stopping(struct live *l, const struct frame_stopping *s);
 void live_again(struct live *l); /* try the unfinished step later */
+
+/* ---- stop.c */
+void stop_heard(struct live *l, const struct frame_stopping *s); /* says its monitor */
 /* Take J, which runs, to stopping; after the commit: tell its monitor, and the log. Takes J, also
- * on failure; on success it stays valid until the commit, as with live_finish. */
-int live_stop(struct engine *g, struct job *j, const struct why *why, bool now);
+ * on failure; on success it stays valid until the commit, as with finish_job. */
+int stop_job(struct engine *g, struct job *j, const struct why *why, bool now);
 /* J is being stopped: KILL at once, unless that has been said. */
-int live_hurry(struct engine *g, struct job *j);
+int stop_hurry(struct engine *g, struct job *j);
+
+/* ---- judge.c */
+/* Was the command not executed for want of something, so that the same attempt is made again? */
+bool judge_unborn(const struct result *res);
+/* What the monitor of L measured, and what the job said last, into J; without any judgement. 0 or
+ * -ENOMEM. */
+int judge_facts(const struct live *l, struct job *j, const struct result *res, enum known_by by);
+/* The state and the cause that follow from J, which has the facts, and from the end that L has.
+ * TEXT is the caller's, 200 bytes do. */
+enum job_state
+judge_end(const struct live *l, const struct job *j, struct why *why, char *text, size_t size);
 /* How J ends that is, or was, stopped for its cause: canceled, deadline_exceeded, or interrupted.
  */
-enum job_state live_stop_end(const struct job *j);
+enum job_state judge_stopped(const struct job *j);
 /* Why J, whose deadline passed, ends; its monitor began to stop it at AT_US (0: not known). TEXT is
  * the caller's, 160 bytes do. */
-void live_deadline_why(struct engine *g, const struct job *j, int64_t at_us, struct why *ret,
-		       char *text, size_t size);
+void judge_deadline(struct engine *g, const struct job *j, int64_t at_us, struct why *ret,
+		    char *text, size_t size);
+/* The same of a job that gave no sign of life. */
+void judge_watchdog(const struct job *j, struct why *ret, char *text, size_t size);
+/* What could not be done to execute the command of J: BUF. */
+const char *judge_exec_text(const struct job *j, const struct result *res, char *buf, size_t size);
+
+/* ---- finish.c */
 /* Take J to state TO, an end or back to QUEUED; after the commit: let go of directory, link and
  * struct live, tell watchers. Takes J, also on failure; on success it stays valid until the commit.
  * An end reaches what is attached below. */
-int live_finish(struct engine *g, struct job *j, enum job_state to, const struct why *why);
+int finish_job(struct engine *g, struct job *j, enum job_state to, const struct why *why);
 /* The same, but what is attached below is for the caller to end: tree_done. */
-int live_finish_one(struct engine *g, struct job *j, enum job_state to, const struct why *why);
+int finish_one(struct engine *g, struct job *j, enum job_state to, const struct why *why);
 
 /* ---- recovery.c */
 extern const struct exec_ops recovery_ops;

@@ -50,7 +50,7 @@ give_up(struct engine *g, struct job *j, const char *text, int error)
 	j->known_by = KNOWN_BY_RECOVERY;
 	j->has_exit_code = true;
 	j->exit_code = 126;
-	return live_finish(g, j, JOB_FAILED, &why);
+	return finish_job(g, j, JOB_FAILED, &why);
 }
 
 int
@@ -60,7 +60,7 @@ recovery_never_ran(struct engine *g, struct job *j, const char *text, int error)
 
 	if (j->state == JOB_STOPPING) {
 		j->known_by = KNOWN_BY_RECOVERY;
-		return live_finish(g, j, live_stop_end(j), &why);
+		return finish_job(g, j, judge_stopped(j), &why);
 	}
 	if (hopeless(error) || (!scarce(error) && j->requeues >= REQUEUES_MAX))
 		return give_up(g, j, text, error);
@@ -71,7 +71,7 @@ recovery_never_ran(struct engine *g, struct job *j, const char *text, int error)
 	j->pid = 0;
 	j->deadline_boot_ns = 0;
 	j->deadline_us = deadline_latest(j);
-	return live_finish(g, j, JOB_QUEUED, &why);
+	return finish_job(g, j, JOB_QUEUED, &why);
 }
 
 static int
@@ -92,7 +92,7 @@ interrupted(struct engine *g, struct job *j, enum cause_code code, const char *t
 	query_output(g, j);
 	j->known_by = KNOWN_BY_RECOVERY;
 	j->survivors_possible = survivors;
-	return live_finish(g, j, JOB_INTERRUPTED, &why);
+	return finish_job(g, j, JOB_INTERRUPTED, &why);
 }
 
 /* Steps 3 and 5 (SWEPT). 0 and *RET_DONE, or negative errno: nothing can be concluded now. A result
@@ -112,7 +112,7 @@ take_result(struct live *l, struct rundir_evidence *ev, bool swept, bool *ret_do
 		return err_pass(r);
 	if (ev->has_progress)
 		progress_found(l, &ev->progress);
-	if (ev->has_result && (swept || !live_unborn(&ev->result))) {
+	if (ev->has_result && (swept || !judge_unborn(&ev->result))) {
 		live_ended(l, &ev->result, KNOWN_BY_RESULT_FILE);
 		*ret_done = true;
 	}
@@ -333,7 +333,7 @@ on_hello(void *arg, const struct frame_hello *h)
 		(void)exec_stop(g->exec, l->id, l->attempt, l->cancel_now, STOP_CAUSE_REQUEST);
 	else if (h->phase == PHASE_RUNNING && h->deadline_ns != l->deadline_boot_ns && !itself)
 		(void)exec_extend(g->exec, l->id, l->attempt, l->deadline_boot_ns);
-	live_stopping(l, &s);
+	stop_heard(l, &s);
 	(void)limits_heard(l, h->unenforced);
 }
 
@@ -346,7 +346,7 @@ on_stopping(void *arg, const struct frame_stopping *s)
 		return;
 	CRASH_POINT("ctxd.stopping.read");
 	progress_settle(l); /* the deadline as the job had moved it */
-	live_stopping(l, s);
+	stop_heard(l, s);
 }
 
 static void

@@ -55,7 +55,7 @@ expire(struct engine *g, struct job *j)
 			       context_deadline_origin(g, j));
 		why = (struct why){CAUSE_PARENT_DEADLINE, text, -1};
 	}
-	return live_finish(g, j, JOB_DEADLINE_EXCEEDED, &why);
+	return finish_job(g, j, JOB_DEADLINE_EXCEEDED, &why);
 }
 
 static int

@@ -69,7 +69,7 @@ expire(struct engine *g, uint64_t id)
 		(void)job_free(j);
 		return 0;
 	}
-	live_deadline_why(g, j, 0, &why, text, sizeof(text));
+	judge_deadline(g, j, 0, &why, text, sizeof(text));
 	return scope_end(g, j, JOB_DEADLINE_EXCEEDED, &why, false, NULL, NULL);
 }
 
@@ -227,7 +227,7 @@ int
 scope_end(struct engine *g, struct job *j, enum job_state to, const struct why *why, bool now,
 	  struct engine_ids *reached, struct job **ret)
 {
-	int r = live_finish_one(g, j, to, why);
+	int r = finish_one(g, j, to, why);
 
 	if (r == 0)
 		r = tree_done(g, j, why->by_uid, now, reached);

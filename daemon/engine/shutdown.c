@@ -39,7 +39,7 @@ hurry_all(struct engine *g)
 
 		r = err_fold(store_job_get(g->store, ids.v[i], &j));
 		if (r == 0)
-			r = live_hurry(g, j);
+			r = stop_hurry(g, j);
 	}
 	free(ids.v);
 	return r < 0 ? err_pass(r) : 0;
@@ -100,7 +100,7 @@ stop_one(struct engine *g, uint64_t id, int64_t by_uid, uint64_t *n)
 		(void)job_free(j);
 		return 0;
 	}
-	r = live_stop(g, j, &why, false);
+	r = stop_job(g, j, &why, false);
 	if (r == 0)
 		r = tree_done(g, j, by_uid, false, NULL);
 	*n += r == 0;

@@ -65,12 +65,12 @@ stopped_cause(const struct job *j, char *text, size_t size)
 		(void)snprintf(text, size, "%s", j->cause);
 		return j->cause_code;
 	}
-	if (live_stop_end(j) == JOB_DEADLINE_EXCEEDED) {
+	if (judge_stopped(j) == JOB_DEADLINE_EXCEEDED) {
 		(void)snprintf(text, size, "parent %" PRIu64 " deadline exceeded", j->id);
 		return CAUSE_PARENT_DEADLINE;
 	}
 	(void)snprintf(text, size, "parent %" PRIu64 " %s%s%s", j->id,
-		       job_state_name(live_stop_end(j)), colon(j), cause_text(j));
+		       job_state_name(judge_stopped(j)), colon(j), cause_text(j));
 	return CAUSE_PARENT;
 }
 
@@ -111,9 +111,9 @@ visit_job(struct walk *w, struct job *j, bool *ret_reached)
 	switch (j->state) {
 	case JOB_QUEUED:
 	case JOB_OPEN:
-		return live_finish_one(w->g, j, w->end, &w->why);
+		return finish_one(w->g, j, w->end, &w->why);
 	case JOB_RUNNING:
-		return live_stop(w->g, j, &w->why, w->now);
+		return stop_job(w->g, j, &w->why, w->now);
 	case JOB_STOPPING: /* and so is all that is below: see stopping_below */
 	case JOB_SUCCEEDED:
 	case JOB_FAILED:
@@ -210,7 +210,7 @@ visit_stopping(struct walk *w, uint64_t id)
 	if (r < 0 || !w->now)
 		return r;
 	r = store_job_get(w->g->store, id, &j);
-	return r != 0 ? err_fold(r) : live_hurry(w->g, j);
+	return r != 0 ? err_fold(r) : stop_hurry(w->g, j);
 }
 
 /* It keeps its cause, and may be hurried. What it hung on may be over by now: so it is looked for

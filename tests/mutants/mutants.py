@@ -37,12 +37,12 @@ MUTANTS = [
      "\tr = write_result(m);\n\tlink_end(m);\n", "\tlink_end(m);\n\tr = 0;\n", "tests/scenario/40-recovery.t"),
     ("P4", "only the main process is killed after the grace", "spawner/action.c", "\t(void)tree_kill(NULL, NULL);\n",
      "\tif (m->main)\n\t\t(void)kill(m->main, SIGKILL);\n", "tests/scenario/21-monitor.t"),
-    ("P9", "an end that cannot be committed is dropped", "daemon/engine/live.c",
+    ("P9", "an end that cannot be committed is dropped", "daemon/engine/finish.c",
      "\t\tif (l) /* kept here and in the run directory, until it can be written */\n\t\t\tlive_again(l);\n",
      "\t\tif (l)\n\t\t\tlive_free(l);\n", "tests/scenario/42-faults.t"),
     ("P9", "a commit that failed is taken for one that did not", "daemon/engine/txn.c", "\trun_effects(t, r);\n", "\trun_effects(t, 0);\n",
      "tests/scenario/41-storage.t"),
-    ("P10", "the run directory of an ended job is kept", "daemon/engine/live.c",
+    ("P10", "the run directory of an ended job is kept", "daemon/engine/finish.c",
      "\t\t\t(void)exec_forget(g->exec, f->job->id, f->attempt);\n", "", "tests/scenario/40-recovery.t"),
 ]
 
