@@ -40,8 +40,8 @@ import time
 import traceback
 
 __all__ = [
-    "BUILD", "CTXCTL", "CTXD", "SPAWNER", "Daemon", "Result", "case", "case_if", "ctl_env", "diag", "exited", "is_", "like", "main",
-    "need", "ok", "pids_with", "proc_state", "run", "skip", "unlike", "wait_until",
+    "BUILD", "CTXCTL", "CTXD", "SPAWNER", "Daemon", "Result", "case", "case_if", "ctl_env", "diag", "exited", "in_time", "is_",
+    "like", "main", "need", "ok", "pids_with", "proc_state", "run", "skip", "unlike", "wait_until",
 ]
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
@@ -172,6 +172,17 @@ def wait_until(fn, what, timeout=None, step=0.01):
         if time.monotonic() > end:
             need(False, f"waited in vain for: {what}")
         time.sleep(step)  # allow-sleep: the one bounded poll
+
+
+def in_time(build, seconds=(3, 15, 60)):
+    """For what a deadline is to hit: BUILD(n) makes it, with a deadline of N seconds, and returns something true if all of it
+    was there before that passed. A machine that stalls gets more time, and the test stays the same."""
+    for n in seconds:
+        value = build(n)
+        if value:
+            return value
+        diag(f"{n} s were too short, once more with more")
+    need(False, f"not done within {seconds[-1]} s: what the deadline is to hit")
 
 
 def proc_stat(pid):
@@ -526,7 +537,7 @@ class Daemon:
         """Rows of a read-only query to the database, as the documented views allow."""
         import sqlite3
 
-        db = sqlite3.connect(f"file:{self.db}?mode=ro", uri=True)
+        db = sqlite3.connect(f"file:{self.db}?mode=ro", uri=True, timeout=TIMEOUT)
         try:
             return db.execute(query).fetchall()
         finally:
