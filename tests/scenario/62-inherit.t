@@ -156,9 +156,13 @@ def _():
 
 @case("deadline: at the inherited one the child is stopped, and names whose it was")
 def _():
-    s = scope(timeout_usec=3 * S)
-    c, _ = made(parent=s["id"], inherit=["values", "trace", "deadline"])
-    g, _ = made(parent=c["id"], inherit=["deadline"])
+    def below(seconds):
+        s = scope(timeout_usec=seconds * S)
+        c, _ = made(parent=s["id"], inherit=["values", "trace", "deadline"])
+        g, _ = made(parent=c["id"], inherit=["deadline"])
+        return (s, c, g) if d.job(s["id"])["state"] == "open" else end(c, g)
+
+    s, c, g = in_time(below)
     is_((c["deadline_rule"], g["deadline_rule"]), ("inherited", "inherited"))
     for j in c, g:
         j = d.wait_end(j["id"])
@@ -169,11 +173,19 @@ def _():
 @case("deadline: who waits in the queue does not outlive it, nor by a restart")
 def _():
     blocker, _ = made(**{"class": "one"})
-    s = scope(timeout_usec=5 * S)
-    own, _ = made(parent=s["id"], inherit=["deadline"], **{"class": "one"})
-    deep, _ = made(parent=own["id"], inherit=["deadline"], **{"class": "one"})
-    free, _ = made(parent=s["id"], **{"class": "one"})
-    is_([d.job(j["id"])["state"] for j in (own, deep, free)], ["queued"] * 3)
+
+    def queued_below(seconds):
+        s = scope(timeout_usec=seconds * S)
+        own, _ = made(parent=s["id"], inherit=["deadline"], **{"class": "one"})
+        deep, _ = made(parent=own["id"], inherit=["deadline"], **{"class": "one"})
+        free, _ = made(parent=s["id"], **{"class": "one"})
+        states = [d.job(j["id"])["state"] for j in (own, deep, free)]
+        if d.job(s["id"])["state"] != "open" or "deadline_exceeded" in states:
+            return end(own, deep, free)
+        is_(states, ["queued"] * 3)
+        return s, own, deep, free
+
+    s, own, deep, free = in_time(queued_below, (5, 20, 60))
     d.kill9()
     d.start()
     for j in own, deep:
