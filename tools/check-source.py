@@ -9,6 +9,7 @@
   marks       nothing unfinished: no TODO; a FIXME names its condition
   modes       what begins with #! can be run
   generated   checked-in files that come from a .def are current
+  mutants     each mistake of tests/mutants can still be made: the code that it changes is there, once
 Sizes are reported, never enforced: make check-source prints the files over 600 lines.
 """
 import argparse
@@ -292,6 +293,16 @@ def check_generated(build):
             bad(path, f"is not current; run: B={build}; {command} >{path}")
 
 
+def check_mutants():
+    sys.path.insert(0, os.path.join(ROOT, "tests", "mutants"))
+    from mutants import MUTANTS
+
+    for _, what, path, old, _, _ in MUTANTS:
+        n = read(path).count(old)
+        if n != 1:
+            bad(path, f"the code that the wrong program \"{what}\" of tests/mutants changes is there {n} times")
+
+
 def report_sizes():
     big = [(read(f).count("\n"), f) for f in code_files()]
     for lines, f in sorted(big, reverse=True):
@@ -312,6 +323,7 @@ def main():
     check_marks()
     check_modes()
     check_generated(args.build)
+    check_mutants()
     report_sizes()
     for text in problems:
         print(text, file=sys.stderr)

@@ -15,8 +15,9 @@ import tempfile
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 LIMIT = 900  # seconds for one test
-COMMIT = "\t\tr = store_commit(t->store);\n"
-EARLY = "\t\tstruct list early = LIST_INIT(early);\n\n\t\tlist_splice(&early, &t->%s);\n\t\trun_all(&early, 0);\n" + COMMIT
+COMMIT = "\tr = store_commit(t->store);\n"
+EARLY = "\tstruct list early = LIST_INIT(early);\n\n\tlist_splice(&early, &t->%s);\n\trun_all(&early, 0);\n" + COMMIT
+ENDED = "\tif (ev->has_result && (swept || !judge_unborn(&ev->result))) {\n"
 
 # promise, what is wrong, file, the code, the wrong code, the test
 MUTANTS = [
@@ -31,8 +32,10 @@ MUTANTS = [
      "tests/scenario/40-recovery.t"),
     ("P2", "SWEEP leaves what has not started as it is", "spawner/children.c", "\tr = jobs_bar(s, id, attempt);\n", "\tr = 0;\n",
      "tests/scenario/20-spawner.t"),
-    ("P3", "nobody looks for the result of a job that ended while ctxd was away", "daemon/engine/recovery.c", "\tif (ev->has_result) {\n",
-     "\tif (ev->has_result && false) {\n", "tests/scenario/40-recovery.t"),
+    ("P2", "a result after which the same attempt is made again counts before SWEPT", "daemon/engine/recovery.c", ENDED,
+     ENDED.replace("(swept", "(true || swept"), "tests/scenario/40-stale.t"),
+    ("P3", "nobody looks for the result of a job that ended while ctxd was away", "daemon/engine/recovery.c", ENDED,
+     ENDED.replace("(swept", "false && (swept"), "tests/scenario/40-recovery.t"),
     ("P3", "the monitor writes its result after it has said it", "spawner/action.c",
      "\tr = write_result(m);\n\tlink_end(m);\n", "\tlink_end(m);\n\tr = 0;\n", "tests/scenario/40-recovery.t"),
     ("P4", "only the main process is killed after the grace", "spawner/action.c", "\t(void)tree_kill(NULL, NULL);\n",

@@ -343,6 +343,20 @@ class Job:
             return f.read()
 
 
+def start_spawner(listener, run, log, *args, env=None):
+    """ctx-spawner with the socket LISTENER and the run directory RUN: its pid. It is our child."""
+    environ = {k: v for k, v in os.environ.items() if not k.startswith(("LISTEN_", "CTX_"))}
+    environ.update({"LISTEN_FDS": "1", **(env or {})})
+    log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    high = fcntl.fcntl(listener, fcntl.F_DUPFD_CLOEXEC, 20)
+    pid = os.posix_spawn(SPAWNER, [SPAWNER, "--runtime-dir", run, *args], environ, file_actions=[
+        (os.POSIX_SPAWN_DUP2, log, 2), (os.POSIX_SPAWN_DUP2, high, 3)], setsigmask=[],
+        setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM])
+    os.close(high)
+    os.close(log)
+    return pid
+
+
 class Spawner:
     """A private ctx-spawner. Paths: .dir, .run, .jobs, .log; .pid; .link, the current connection."""
 
@@ -375,16 +389,7 @@ class Spawner:
     # Life
 
     def start(self):
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("LISTEN_", "CTX_"))}
-        env.update({"LISTEN_FDS": "1", "CTX_SPAWNERDRV": self.dir, **self.env})
-        log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        argv = [SPAWNER, "--runtime-dir", self.run, *self.args]
-        high = fcntl.fcntl(self.listener, fcntl.F_DUPFD_CLOEXEC, 20)
-        self.pid = os.posix_spawn(SPAWNER, argv, env, file_actions=[
-            (os.POSIX_SPAWN_DUP2, log, 2), (os.POSIX_SPAWN_DUP2, high, 3)], setsigmask=[],
-            setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM])
-        os.close(high)
-        os.close(log)
+        self.pid = start_spawner(self.listener, self.run, self.log, *self.args, env={"CTX_SPAWNERDRV": self.dir, **self.env})
         return self
 
     def connect(self):
