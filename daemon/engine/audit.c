@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "engine/impl.h"
+#include "engine/tell.h"
 
 struct audit_fx {
 	struct effect fx;

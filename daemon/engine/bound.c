@@ -12,6 +12,8 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "engine/impl.h"
+#include "engine/lifecycle.h"
+#include "engine/tree.h"
 
 enum { GONE_PER_TURN = 64, BLOCK = 256 };
 #define LOOK_AGAIN 0.05 /* after a cancel: is it in the row? */

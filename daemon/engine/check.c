@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "engine/impl.h"
+#include "engine/tree.h"
 
 static void
 agree(const char *what, uint64_t memory, uint64_t database)

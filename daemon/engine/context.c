@@ -7,6 +7,8 @@
 #include "core/context.h"
 #include "core/deadline.h"
 #include "engine/impl.h"
+#include "engine/submit.h"
+#include "engine/tree.h"
 
 /* Steps from parent to parent in search of where a deadline began. */
 enum { ORIGIN_STEPS = 256 };

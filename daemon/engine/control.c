@@ -8,6 +8,10 @@
 #include "base/text.h"
 #include "core/deadline.h"
 #include "engine/impl.h"
+#include "engine/lifecycle.h"
+#include "engine/live.h"
+#include "engine/tell.h"
+#include "engine/tree.h"
 
 struct extend_fx {
 	struct effect fx;

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "engine/impl.h"
+#include "engine/queue.h"
 
 static int
 take(void *arg, enum store_control kind, const char *class_name)

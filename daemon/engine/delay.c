@@ -7,6 +7,8 @@
 
 #include "base/err.h"
 #include "engine/impl.h"
+#include "engine/lifecycle.h"
+#include "engine/queue.h"
 
 enum { DUE_PER_TURN = 64 };
 #define LOOK_AGAIN 60.0 /* seconds */

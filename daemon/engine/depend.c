@@ -14,6 +14,8 @@
 #include "base/err.h"
 #include "base/text.h"
 #include "engine/impl.h"
+#include "engine/lifecycle.h"
+#include "engine/queue.h"
 
 enum { PER_TURN = 256, PAGE = 64 };
 

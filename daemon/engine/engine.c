@@ -12,6 +12,11 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "engine/impl.h"
+#include "engine/lifecycle.h"
+#include "engine/live.h"
+#include "engine/queue.h"
+#include "engine/tell.h"
+#include "engine/tree.h"
 
 static void
 before_commit(void *arg)

@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "engine/impl.h"
+#include "engine/tell.h"
 
 /* Once each; one that is removed by another, or is added by one, is not told. */
 static void

@@ -6,6 +6,8 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "engine/impl.h"
+#include "engine/lifecycle.h"
+#include "engine/tell.h"
 
 /* The job, which must be queued. */
 static int

@@ -12,6 +12,9 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "engine/impl.h"
+#include "engine/lifecycle.h"
+#include "engine/submit.h"
+#include "engine/tell.h"
 
 /* Its key: hidden, and of this attempt of this job alone. */
 #define HOOK_KEY "~half-processed:"

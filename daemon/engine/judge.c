@@ -11,6 +11,9 @@
 #include "base/text.h"
 #include "core/deadline.h"
 #include "engine/impl.h"
+#include "engine/lifecycle.h"
+#include "engine/live.h"
+#include "engine/tree.h"
 
 #define CLOCK_SLACK_US 100000 /* wall clocks are set */
 

@@ -9,6 +9,8 @@
 #include "base/crash.h"
 #include "base/err.h"
 #include "engine/impl.h"
+#include "engine/lifecycle.h"
+#include "engine/submit.h"
 
 static bool
 same_text(const char *a, const char *b)

@@ -8,6 +8,10 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "engine/impl.h"
+#include "engine/lifecycle.h"
+#include "engine/queue.h"
+#include "engine/tell.h"
+#include "engine/tree.h"
 
 struct log_fx {
 	struct effect fx;

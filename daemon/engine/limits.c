@@ -7,6 +7,9 @@
 
 #include "base/err.h"
 #include "engine/impl.h"
+#include "engine/lifecycle.h"
+#include "engine/live.h"
+#include "engine/submit.h"
 #include "record/spec.h"
 
 _Static_assert((int)JOB_LIMIT_MEMORY_MAX == (int)SPEC_LIMIT_MEMORY_MAX, "limits in records");

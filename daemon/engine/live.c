@@ -9,6 +9,12 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "engine/impl.h"
+#include "engine/lifecycle.h"
+#include "engine/live.h"
+#include "engine/queue.h"
+#include "engine/tell.h"
+
+#define BACKSTOP_SEC 5.0 /* after deadline and grace: ctxd itself asks the monitor to kill */
 
 /* The first wait; doubles each time, REQUEUES_MAX times. */
 #define START_AGAIN_US INT64_C(1000000)

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "core/context.h"
 #include "engine/impl.h"
+#include "engine/tell.h"
 
 enum {
 	LOG_VALUES = 512, /* bytes of values in a line */

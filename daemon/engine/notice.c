@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "engine/impl.h"
+#include "engine/submit.h"
 
 void
 notice_add(struct notices *n, const char *fmt, ...)

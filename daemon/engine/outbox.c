@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "core/span.h"
 #include "engine/impl.h"
+#include "engine/tell.h"
 
 enum { FORGET_MAX = 2000, LOG_BURST = 1 };
 

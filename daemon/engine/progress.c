@@ -18,6 +18,9 @@
 #include "base/text.h"
 #include "core/deadline.h"
 #include "engine/impl.h"
+#include "engine/lifecycle.h"
+#include "engine/live.h"
+#include "engine/tell.h"
 
 enum { FLUSH_MAX = 256 }; /* rows written in one go */
 #define PROGRESS_EVERY_NS NSEC_PER_SEC

@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "engine/impl.h"
+#include "engine/tell.h"
 
 enum { PRUNE_STEP = 64, PRUNE_LOOK = 1000 /* rows */ };
 _Static_assert((int)PRUNE_STEP <= (int)RETAIN_MAX, "a step of prune");

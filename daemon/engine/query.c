@@ -5,6 +5,9 @@
 
 #include "base/err.h"
 #include "engine/impl.h"
+#include "engine/live.h"
+#include "engine/queue.h"
+#include "engine/tell.h"
 
 static void
 measure(struct engine *g, const struct job *j, enum output_stream stream, uint64_t *ret_bytes,

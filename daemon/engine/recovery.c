@@ -26,6 +26,10 @@
 #include "base/log.h"
 #include "core/deadline.h"
 #include "engine/impl.h"
+#include "engine/lifecycle.h"
+#include "engine/live.h"
+#include "engine/queue.h"
+#include "engine/tell.h"
 
 static bool
 hopeless(int error)

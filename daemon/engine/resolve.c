@@ -8,6 +8,9 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "engine/impl.h"
+#include "engine/lifecycle.h"
+#include "engine/queue.h"
+#include "engine/tell.h"
 
 enum { NOTE_MAX = 1024 };
 

@@ -13,6 +13,10 @@
 #include "base/log.h"
 #include "core/deadline.h"
 #include "engine/impl.h"
+#include "engine/lifecycle.h"
+#include "engine/queue.h"
+#include "engine/submit.h"
+#include "engine/tell.h"
 
 #define BACKOFF_DEFAULT_US INT64_C(1000000)
 

@@ -12,6 +12,13 @@
 #include "base/log.h"
 #include "core/deadline.h"
 #include "engine/impl.h"
+#include "engine/lifecycle.h"
+#include "engine/live.h"
+#include "engine/queue.h"
+#include "engine/tree.h"
+
+enum { STARTS_PER_TURN = 256 }; /* jobs started in one iteration */
+#define START_RETRY_SEC 1.0     /* after a start that failed for lack of something */
 
 enum { OVERDUE_PER_TURN = 64 };
 

@@ -13,6 +13,12 @@
 #include "base/log.h"
 #include "core/deadline.h"
 #include "engine/impl.h"
+#include "engine/lifecycle.h"
+#include "engine/live.h"
+#include "engine/queue.h"
+#include "engine/submit.h"
+#include "engine/tell.h"
+#include "engine/tree.h"
 
 enum { OVERDUE_PER_TURN = 64 };
 #define LOOK_MOST 60.0 /* seconds between two looks at the clock */

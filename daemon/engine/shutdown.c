@@ -12,6 +12,9 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "engine/impl.h"
+#include "engine/lifecycle.h"
+#include "engine/queue.h"
+#include "engine/tree.h"
 
 struct drain_fx {
 	struct effect fx;

@@ -16,6 +16,9 @@
 #include "core/context.h"
 #include "core/deadline.h"
 #include "engine/impl.h"
+#include "engine/live.h"
+#include "engine/queue.h"
+#include "engine/tell.h"
 #include "record/spec.h"
 
 #define PATH_DEFAULT "/usr/local/bin:/usr/bin:/bin"

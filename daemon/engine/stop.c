@@ -7,6 +7,10 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "engine/impl.h"
+#include "engine/lifecycle.h"
+#include "engine/live.h"
+#include "engine/tell.h"
+#include "engine/tree.h"
 
 struct stop_fx {
 	struct effect fx;

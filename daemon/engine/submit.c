@@ -10,6 +10,12 @@
 #include "base/text.h"
 #include "core/deadline.h"
 #include "engine/impl.h"
+#include "engine/lifecycle.h"
+#include "engine/live.h"
+#include "engine/queue.h"
+#include "engine/submit.h"
+#include "engine/tell.h"
+#include "engine/tree.h"
 
 /* Environment as the configuration lets it in. */
 static int

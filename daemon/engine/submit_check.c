@@ -9,6 +9,8 @@
 #include "base/err.h"
 #include "base/text.h"
 #include "engine/impl.h"
+#include "engine/lifecycle.h"
+#include "engine/submit.h"
 
 enum { PRIORITY_MOST = 1000000, SIGNAL_MOST = 64, RETRIES_MOST = 1000 };
 

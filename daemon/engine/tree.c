@@ -17,6 +17,9 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "engine/impl.h"
+#include "engine/lifecycle.h"
+#include "engine/live.h"
+#include "engine/tree.h"
 
 enum {
 	BLOCK = 256,       /* ids asked of the store at a time */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "engine/impl.h"
+#include "engine/tell.h"
 
 struct watch_group { /* all watches of one job */
 	struct map_node node;

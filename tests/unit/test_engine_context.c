@@ -3,6 +3,7 @@
 #include "core/context.h"
 #include "core/policy.h"
 #include "engine/impl.h"
+#include "engine/tree.h"
 #include "store_fixture.h"
 
 #define SEC INT64_C(1000000)

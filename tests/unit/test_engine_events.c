@@ -2,6 +2,7 @@
  * against a real store. */
 #include "core/policy.h"
 #include "engine/impl.h"
+#include "engine/tell.h"
 #include "store_fixture.h"
 
 static struct engine eng;

@@ -1,0 +1,50 @@
+/* tell.h - who is told what: the log, watchers, readers of history, collectors. */
+#ifndef CTXD_ENGINE_TELL_H
+#define CTXD_ENGINE_TELL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/log.h"
+
+struct engine;
+struct job;
+struct requester;
+
+/* ---- log_job.c */
+/* "job=ID TEXT", with what the journal is to know of J. User text must be escaped. */
+void log_job(enum log_level l, const struct job *j, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/* One line for each edge; WHAT is the new state, or "queued again". */
+void log_job_edge(const struct job *j, const char *what);
+
+/* ---- audit.c */
+/* After the commit: the line that WHO did ACTION to J, if J is another user's. */
+void
+audit_job(struct engine *g, const struct requester *who, const struct job *j, const char *action);
+void audit_pruned(struct engine *g, const struct requester *who, uint64_t n); /* by age */
+
+/* ---- watch.c */
+bool watch_any(const struct engine *g, uint64_t job);
+void watch_tell(struct engine *g, const struct job *j);
+void watch_again(struct engine *g, uint64_t job);
+void watch_done(struct engine *g);
+
+/* ---- events.c */
+void events_init(struct engine *g);
+/* History was written in this iteration, or a job told progress: the listeners are told after the
+ * commit. */
+void events_changed(struct engine *g);
+
+/* ---- outbox.c */
+int outbox_load(struct engine *g);
+/* J, or this attempt of it, has ended, in the open transaction. 0 or negative errno. */
+int outbox_add(struct engine *g, const struct job *j);
+
+/* ---- query.c */
+/* How much output J has, by its files. */
+void query_output(struct engine *g, struct job *j);
+/* Fill in what only memory and the output files know of a job that runs. */
+void query_live_facts(struct engine *g, struct job *j);
+
+#endif
