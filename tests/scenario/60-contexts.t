@@ -15,7 +15,7 @@ from ctxtest import TIMEOUT  # noqa: E402
 
 ALL = ["values", "trace", "deadline", "cancel"]
 OVER = ("succeeded", "failed", "canceled", "deadline_exceeded", "interrupted", "closed")
-CONF = "[daemon]\nreattach = 4s\n[limits]\nrunning = 400\n[deadline]\ngrace = 500ms\n"
+CONF = "[limits]\nrunning = 400\n[deadline]\ngrace = 500ms\n"
 
 
 def wait_over(d, id):
@@ -54,8 +54,7 @@ EVENTS = {
     "scope canceled": ("scope", "canceled"),
     "scope's deadline": ("scope", "deadline_exceeded"),
 }
-DEADLINE = 4  # seconds, of the parents whose deadline is to pass
-LONG = 120  # of the others: less than a job gets by itself
+LONG = 500  # seconds, of the parents whose deadline is not to pass: less than a job gets by itself
 
 
 class Row:
@@ -68,10 +67,29 @@ class Row:
         self.takes = set(["values", "trace"] if self.inherit is None else self.inherit)
         self.kind, self.parent_end = EVENTS[event]
         self.by_deadline = self.parent_end == "deadline_exceeded"
-        self.key = self.name if self.bound else None
 
-    def make_parent(self, d, gates):
-        context = {"values": {"a": "parent", "b": "parent"}, "timeout_usec": (DEADLINE if self.by_deadline else LONG) * S}
+    def make(self, d, gates, seconds):
+        """Parent and child. If it is the parent's deadline that is to pass, it has SECONDS: None when that was too short for both
+        to run before."""
+        self.make_parent(d, gates, seconds)
+        self.make_child(d, f"{self.name} {seconds}")
+        if self.by_deadline:
+            wait_until(lambda: self.late(d) or all(d.job(j["id"])["pid"] for j in self.jobs()), f"{self.name}: both to run")
+            if self.late(d):
+                d.cancel(self.child["id"], now=True)
+                self.client.close()
+                return None
+        self.check_inherited()
+        return self
+
+    def jobs(self):
+        return [j for j in (self.parent, self.child) if j["kind"] == "job"]
+
+    def late(self, d):
+        return self.by_deadline and d.job(self.parent["id"])["state"] not in ("open", "running")
+
+    def make_parent(self, d, gates, seconds):
+        context = {"values": {"a": "parent", "b": "parent"}, "timeout_usec": (seconds if self.by_deadline else LONG) * S}
         if self.kind == "scope":
             self.parent = d.call("Scope", **context)["job"]
         elif self.parent_end in ("succeeded", "failed"):
@@ -81,12 +99,12 @@ class Row:
         else:
             self.parent = d.submit("sleep", "1000", **context)
 
-    def make_child(self, d):
+    def make_child(self, d, key):
         params = {"argv": ["sleep", "1000"], "parent": self.parent["id"], "values": {"b": "own", "c": "own"}}
         if self.inherit is not None:
             params["inherit"] = self.inherit
         if self.bound:
-            params.update(bound=True, key=self.key)
+            params.update(bound=True, key=key)
         self.params = params
         self.client = d.connect()
         self.client.send("Submit", params, more=self.bound)
@@ -96,7 +114,7 @@ class Row:
         """What ctxctl does when its connection broke."""
         self.client.close()
         self.client = d.connect()
-        if not self.bound or self.event == "client dies":
+        if not self.bound or self.lost():
             return
         self.client.send("Submit", self.params, more=True)
         again = self.client.receive()[0]
@@ -114,7 +132,7 @@ class Row:
         is_(child["deadline_rule"], "inherited" if "deadline" in self.takes else "default", f"{self.name}: rule")
         if "deadline" in self.takes:  # the same moment, read from two clocks
             later = seconds_between(parent["deadline_at"], child["deadline_at"])
-            ok(abs(later) < 0.1, f"{self.name}: deadline {later} s after the parent's")
+            ok(abs(later) < 1, f"{self.name}: deadline {later} s after the parent's")
         is_((child["parent"], set(child["inherit"]), child["bound"]), (parent["id"], self.takes, self.bound), self.name)
 
     def wanted(self):
@@ -147,6 +165,10 @@ class Row:
         elif self.parent_end in ("succeeded", "failed"):
             go(self.gate)
 
+    def lost(self):
+        """Does nobody come back?"""
+        return self.bound and self.event == "client dies"
+
     def happened_without_ctxd(self):
         """Has it, what may happen while there is no ctxd?"""
         if self.by_deadline:
@@ -156,7 +178,7 @@ class Row:
     def note_pids(self, d):
         self.pid = d.wait_started(self.child["id"])["pid"]
         self.parent_pid = d.wait_started(self.parent["id"])["pid"] if self.kind == "job" else 0
-        self.deadline = time.time() + seconds_between(now_text(), self.parent["deadline_at"])
+        self.deadline = epoch(self.parent["deadline_at"])
 
     def check_end(self, d):
         want = self.wanted()
@@ -168,26 +190,28 @@ class Row:
             is_(d.job(self.child["id"])["state"], "running", f"{self.name}: the child goes on")
 
 
-def now_text():
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time())) + "Z"
+def start_without(d, lost):
+    """ctxd anew, in whose time to come back none of these does."""
+    for r in lost:
+        is_(d.job(r.child["id"])["state"], "running", f"{r.name}: there is an hour to come back")
+    d.configure(CONF + "[daemon]\nreattach = 1s\n")
+    d.restart()
 
 
 def matrix(when_killed):
     """All of it at once. WHEN_KILLED: None, `before` or `during` the events."""
-    d = ApiDaemon(conf=CONF)
+    d = ApiDaemon(conf=CONF + "[daemon]\nreattach = 1h\n")
     gates = itertools.count()
     rows = [Row(*names) for names in itertools.product(DERIVATIONS, EVENTS)]
     rows.sort(key=lambda r: r.by_deadline)
     for r in rows:
-        r.make_parent(d, gates)
-        r.make_child(d)
-        r.check_inherited()
+        in_time(lambda seconds: r.make(d, gates, seconds), (4, 15, 60))
     for r in rows:
         r.note_pids(d)
     if when_killed == "before":
         d.kill9()
         d.start()
-        for r in sorted(rows, key=lambda r: not r.bound):  # these have little time
+        for r in rows:
             r.come_back(d)
     for r in rows:
         r.fire_by_request(d)
@@ -199,9 +223,15 @@ def matrix(when_killed):
         for r in rows:
             wait_until(r.happened_without_ctxd, f"{r.name} while there is no ctxd")
         d.start()
-        for r in sorted(rows, key=lambda r: not r.bound):  # these have little time
+        for r in rows:
             r.come_back(d)
+    lost = [r for r in rows if r.lost() and when_killed]
     for r in sorted(rows, key=lambda r: r.wanted() is None):  # those that go on: looked at last
+        if r not in lost:
+            r.check_end(d)
+    if lost:
+        start_without(d, lost)
+    for r in lost:
         r.check_end(d)
     for r in rows:
         if not r.wanted():
@@ -243,7 +273,7 @@ def _():
         is_(end_of(wait_over(d, id)), ("canceled", "context canceled", "parent", f"parent {below[0]} canceled: in the middle"))
     is_(end_of(wait_over(d, below[0])), ("canceled", "context canceled", "requested", "in the middle"))
     is_(d.job(top)["state"], "running")
-    like(d.log_text(), rf'job={below[-1]} stopping .*cause="parent {below[0]} canceled: in the middle"')
+    d.wait_log(rf'job={below[-1]} stopping .*cause="parent {below[0]} canceled: in the middle"')
     d.cancel(top)
     wait_over(d, top)
 
@@ -260,23 +290,35 @@ def _():
 late = []
 
 
-def deaf_parent():
-    """Of the next case: so both wait for their deadlines at the same time."""
-    ready = os.path.join(d.dir, "deaf")
-    late.append(d.submit(sh=f"trap '' TERM; : >{ready}; while :; do sleep 0.05; done", timeout_usec=3 * S,
-                         grace_usec=3600 * S)["id"])
-    late.append(d.submit("sleep", "1000", parent=late[0], inherit=["cancel"])["id"])
-    wait_until(lambda: os.path.exists(ready), "the parent to be deaf")
+def over(id):
+    return d.job(id)["state"] in OVER
 
 
-@case("a deadline that was handed down names where it began, also below those that only kept it")
-def _():
-    deaf_parent()
-    top = d.call("Scope", timeout_usec=3 * S)["job"]["id"]
+def deaf_parent(seconds):
+    """Of the next case but one: so both wait for their deadlines at the same time."""
+    ready = os.path.join(d.dir, f"deaf{seconds}")
+    top = d.submit(sh=f"trap '' TERM; : >{ready}; while :; do sleep 0.05; done", timeout_usec=seconds * S,
+                   grace_usec=3600 * S)["id"]
+    wait_until(lambda: os.path.exists(ready) or over(top), "the parent to be deaf")
+    return top, d.submit("sleep", "1000", parent=top, inherit=["cancel"])["id"]
+
+
+def heirs(seconds):
+    """A scope, those below that inherit its deadline, at once or by another, and one that does not; if all are in time."""
+    top = d.call("Scope", timeout_usec=seconds * S)["job"]["id"]
     ids = [d.submit("sleep", "1000", parent=top, inherit=["deadline"])["id"]]
     ids.append(d.submit("sleep", "1000", parent=ids[0], inherit=["cancel"])["id"])
     ids.append(d.submit("sleep", "1000", parent=ids[0], inherit=["deadline"])["id"])
     loose = d.submit("sleep", "1000", parent=ids[0])["id"]
+    if any(d.job(i)["state"] not in ("running", "open") for i in (*ids, top)):
+        return d.cancel(loose, now=True) and None
+    return top, ids, loose
+
+
+@case("a deadline that was handed down names where it began, also below those that only kept it")
+def _():
+    late.extend(in_time(deaf_parent))
+    top, ids, loose = in_time(heirs)
     for i in ids:
         is_(end_of(wait_over(d, i)),
             ("deadline_exceeded", "context deadline exceeded", "parent_deadline", f"parent {top} deadline exceeded"))
@@ -380,19 +422,30 @@ def _():
 @case("what ended by itself while ctxd was away keeps its true end, whatever became of the parent")
 def _():
     gates = [fifo(d, f"away{n}") for n in range(2)]
-    s = d.call("Scope", timeout_usec=4 * S)["job"]
     top = d.submit(sh=f"read x <{gates[0]}")["id"]
     ids = [attached(top, "sh", "-c", f"read x <{gates[1]}; exit 7")]
-    gates.append(fifo(d, "away2"))
-    ids.append(d.submit(sh=f"read x <{gates[2]}; exit 7", parent=s["id"], inherit=["cancel"])["id"])
-    pids = [d.wait_started(i)["pid"] for i in (top, *ids)]
-    monitors = [d.monitor_pid(i) for i in (top, *ids)]
-    end = time.time() + seconds_between(now_text(), s["deadline_at"])
-    d.kill9()
+    gone = [d.wait_started(i)["pid"] for i in (top, *ids)] + [d.monitor_pid(i) for i in (top, *ids)]
+
+    def below_scope(seconds):
+        """A job that runs when ctxd is killed, before the deadline of its scope."""
+        s = d.call("Scope", timeout_usec=seconds * S)["job"]
+        gate = fifo(d, f"away in {seconds}")
+        job = d.submit(sh=f"read x <'{gate}'; exit 7", parent=s["id"], inherit=["cancel"])
+        wait_until(lambda: d.job(job["id"])["pid"] or over(job["id"]), "it to run")
+        monitor = not over(job["id"]) and d.monitor_pid(job["id"])
+        d.kill9()
+        if time.time() < epoch(s["deadline_at"]):
+            return s, job["id"], gate, monitor
+        return d.start() and None
+
+    s, last, gate, monitor = in_time(below_scope)
+    ids.append(last)
+    gates.append(gate)
+    gone.append(monitor)  # which outlives the job itself
     for g in reversed(gates):
         go(g)
-    wait_gone(pids + monitors)
-    wait_until(lambda: time.time() > end, "the scope's deadline")
+    wait_gone(gone)
+    wait_until(lambda: time.time() > epoch(s["deadline_at"]), "the scope's deadline")
     d.start()
     is_([(wait_over(d, i)["state"], d.job(i)["exit_code"], d.job(i)["cause_code"]) for i in ids], [("failed", 7, "exit")] * 2)
     is_(wait_over(d, top)["state"], "succeeded")
@@ -442,10 +495,15 @@ def _():
 def _():
     e = ApiDaemon(conf="[limits]\nrunning = 1\n")
     block = e.submit("sleep", "1000")["id"]
-    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3))
-    ids = [e.submit("true", deadline_at=at)["id"]]
-    for _ in range(100):
-        ids.append(e.submit("true", parent=rnd.choice(ids), inherit=ALL)["id"])
+
+    def wait_below(seconds):
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
+        ids = [e.submit("true", deadline_at=at)["id"]]
+        for _ in range(100):
+            ids.append(e.submit("true", parent=rnd.choice(ids), inherit=ALL)["id"])
+        return ids
+
+    ids = in_time(wait_below)
     late = "deadline_exceeded", "context deadline exceeded"
     is_(end_of(wait_over(e, ids[0])), (*late, "deadline", "the deadline passed while the job was queued"))
     for i in ids[1:]:
@@ -472,6 +530,8 @@ def _():
     e = ApiDaemon(conf=CONF)
     e.wait_end(e.submit("true")["id"])
     wait_until(lambda: not e.job_dirs(), "the first directory to go")
+    wait_until(lambda: len(e.shims()) == 1, "the first monitor to end")
+    e.call("Stats")  # by now ctxd has seen that
     before = fds(e.proc.pid), len(e.shims())
     top = e.call("Scope")["job"]["id"]
     ids = []
@@ -489,7 +549,7 @@ def _():
     e.wait_all_ended()
     is_({e.job(i)["state"] for i in ids}, {"canceled"})
     is_({e.job(i)["cause"] for i in ids}, {f"parent {top} canceled: all of it"})
-    edges = e.sql(f"SELECT job, to_state FROM job_history WHERE edge > {history} LIMIT 201")
+    edges = e.sql(f"SELECT job, to_state FROM job_history WHERE edge > {history} ORDER BY edge LIMIT 201")
     is_({e[0] for e in edges}, {top, *ids}, "the first edges are those of the cancel, one of each context")
     is_(edges[0], (top, "canceled"))
     wait_until(lambda: not e.job_dirs(), "the directories to go")
@@ -568,34 +628,46 @@ def rows(e):
         return None
 
 
-def full_disk(e):
-    e.start()
-    told = os.path.join(e.dir, "told")
-    s = e.call("Scope")["job"]["id"]
-    listener = f"trap 'echo >>{told}; exit' TERM; echo >>{told}.ready; while :; do sleep 0.05; done"
-    ids = [e.submit(sh=listener, parent=s, inherit=ALL)["id"] for _ in range(40)]
-    ids += [e.call("Scope", parent=s, inherit=ALL)["job"]["id"] for _ in range(40)]
-    wait_until(lambda: os.path.exists(told + ".ready") and len(read_file(told + ".ready")) == 40, "all to listen")
-    e.restart()  # the log of the database is empty now: whatever is written needs room
-    soon = e.call("Scope", timeout_usec=2 * S)["job"]
-    end = time.time() + 2
-    client = e.connect()
-    client.send("Submit", {"argv": ["sleep", "1000"], "bound": True}, more=True)
-    bound = client.receive()[0]["job"]["id"]
-    e.wait_started(bound)
-    before = rows(e)
-    ballast = os.path.join(e.state, "ballast")
-    with open(ballast, "ab", buffering=0) as f:
+def fill(path):
+    with open(path, "ab", buffering=0) as f:
         for size in (65536, 4096, 1):
             try:
                 while True:
                     f.write(b"x" * size)
             except OSError:
                 pass
+
+
+def full_disk(e):
+    e.start()
+    told = os.path.join(e.dir, "told")
+    s = e.call("Scope")["job"]["id"]
+    listener = f"trap 'echo >>{told}; exit' TERM; echo >>{told}.ready; while :; do sleep 0.05; done"
+    ids = [e.submit(sh=listener, parent=s, inherit=ALL, grace_usec=3600 * S)["id"] for _ in range(40)]
+    ids += [e.call("Scope", parent=s, inherit=ALL)["job"]["id"] for _ in range(40)]
+    wait_until(lambda: os.path.exists(told + ".ready") and len(read_file(told + ".ready")) == 40, "all to listen")
+    e.restart()  # the log of the database is empty now: whatever is written needs room
+    client = e.connect()
+    client.send("Submit", {"argv": ["sleep", "1000"], "bound": True}, more=True)
+    bound = client.receive()[0]["job"]["id"]
+    e.wait_started(bound)
+    ballast = os.path.join(e.state, "ballast")
+
+    def full(seconds):
+        """A scope, and the rows, when the disk is full before its deadline."""
+        soon = e.call("Scope", timeout_usec=seconds * S)["job"]
+        before = rows(e)
+        fill(ballast)
+        if time.time() < epoch(soon["deadline_at"]):
+            return soon, before
+        os.unlink(ballast)
+        return wait_over(e, soon["id"]) and None
+
+    soon, before = in_time(full, (2, 10, 60))
     refused(e.cancel, "StorageUnavailable", s, cause="x" * 1000)
     refused(e.call, "StorageUnavailable", "Close", id=s, cause="x" * 1000)
     client.close()  # nobody asks for what follows from this, nor from the deadline: it is tried again
-    wait_until(lambda: time.time() > end + 0.5, "the deadline of a scope")
+    wait_until(lambda: time.time() > epoch(soon["deadline_at"]) + 0.5, "the deadline of a scope")
     is_(wait_until(lambda: rows(e), "an answer at a moment in which nothing is written"), before, "the rows")
     ok(not os.path.exists(told), "nobody was told to stop")
     os.unlink(ballast)

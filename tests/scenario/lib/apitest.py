@@ -11,14 +11,15 @@ ask hundreds, and can send what ctxctl would never send.
 wait_state() and wait_end() are as in ctxtest; wait_started() waits until the main process has a pid.
 """
 import base64
+import datetime
 import os
 
 from ctxtest import *  # noqa: F401,F403
-from ctxtest import ACTIVE, Daemon, __all__ as _ctxtest, all_pids, need, ok, run, wait_until, _read
+from ctxtest import ACTIVE, Daemon, __all__ as _ctxtest, all_pids, in_time as _in_time, need, ok, run, wait_until, _read
 from varlink import Varlink, VarlinkClosed, VarlinkError, VarlinkTimeout
 
-__all__ = _ctxtest + ["ApiDaemon", "S", "Varlink", "VarlinkClosed", "VarlinkError", "VarlinkTimeout", "fifo", "go",
-                      "holding_env", "proc_status", "read_file", "refused", "seconds_between", "wait_gone", "write_file"]
+__all__ = _ctxtest + ["ApiDaemon", "S", "Varlink", "VarlinkClosed", "VarlinkError", "VarlinkTimeout", "epoch", "fifo",
+                      "go", "holding_env", "proc_status", "read_file", "refused", "seconds_between", "wait_gone", "write_file"]
 
 S = 1000000  # microseconds of a second
 
@@ -216,11 +217,24 @@ def wait_gone(pids, what="processes"):
     wait_until(lambda: all(exited(p) for p in pids), f"{what} to end: {pids}")
 
 
+def in_time(build, *seconds):
+    """As ctxtest's. That there is nothing to attach to any more means that BUILD was late."""
+
+    def tried(n):
+        try:
+            return build(n)
+        except VarlinkError as e:
+            need(e.short == "AlreadyEnded", f"with a deadline of {n} s: {e}")
+            return None
+
+    return _in_time(tried, *seconds)
+
+
+def epoch(text):
+    """Seconds since 1970 of an RFC 3339 text: what time.time() says then."""
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
 def seconds_between(a, b):
     """From one RFC 3339 text to another."""
-    import datetime
-
-    def t(text):
-        return datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
-
-    return (t(b) - t(a)).total_seconds()
+    return epoch(b) - epoch(a)
