@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "record/about.h"
 #include "record/rundir.h"
 #include "spawner/action.h"
 #include "spawner/alarm.h"
@@ -262,9 +263,10 @@ act_end(struct monitor *m, const struct detail *d)
 	CRASH_POINT("monitor.end.sent");
 	if (r == 0 || dir_is_gone(m))
 		_exit(MONITOR_EXIT_EMPTY);
-	log_err("job %ju.%u has ended, but its result cannot be written: %s; keeping it in memory "
-		"and trying again",
-		(uintmax_t)m->result.id, m->result.attempt, strerror(-r));
+	about_log(LOG_LVL_ERR, &m->about, action_state(m),
+		  "job %ju.%u has ended, but its result cannot be written: %s; keeping it in "
+		  "memory and trying again",
+		  (uintmax_t)m->result.id, m->result.attempt, strerror(-r));
 	tick_after(m, RETRY_EVERY);
 }
 
@@ -342,6 +344,12 @@ static const action_fn actions[N_STATES][N_EVENTS] = {
 };
 _Static_assert(N_STATES == 5, "the matrix has a row for each state");
 _Static_assert(N_EVENTS == 11, "the matrix has a column for each event");
+
+const char *
+action_state(const struct monitor *m)
+{
+	return m->result.stop_cause == STOP_CAUSE_NONE ? "running" : "stopping";
+}
 
 void
 action_step(struct monitor *m, enum event e, const struct detail *d)

@@ -11,6 +11,7 @@
 #include "base/crash.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "record/about.h"
 #include "record/frame.h"
 #include "record/rundir.h"
 #include "spawner/cgroup.h"
@@ -80,13 +81,29 @@ children_reserve(struct spawner *s)
 }
 
 void
-children_add(struct spawner *s, uint64_t id, uint32_t attempt, pid_t pid)
+children_add(struct spawner *s, uint64_t id, uint32_t attempt, pid_t pid, struct strv *about)
 {
 	struct children *c = &s->children;
 
 	assert(c->n < c->cap);
-	c->list[c->n++] = (struct child){.id = id, .attempt = attempt, .pid = pid};
+	c->list[c->n++] = (struct child){.id = id, .attempt = attempt, .pid = pid, .about = *about};
+	*about = (struct strv){0};
 	c->alive++;
+}
+
+const struct strv *
+children_about(const struct spawner *s, uint64_t id, uint32_t attempt)
+{
+	const struct child *c = find(s, id, attempt);
+
+	return c ? &c->about : NULL;
+}
+
+static void
+drop(struct children *c, struct child *e)
+{
+	strv_done(&e->about);
+	*e = c->list[--c->n];
 }
 
 bool
@@ -115,7 +132,7 @@ children_forget(struct spawner *s, uint64_t id, uint32_t attempt)
 	if (e->pid)
 		e->id = 0;
 	else
-		*e = c->list[--c->n];
+		drop(c, e);
 }
 
 static void
@@ -162,22 +179,23 @@ kill_cgroup(const struct spawner *s, uint64_t id, uint32_t attempt)
 static void
 monitor_ended(struct spawner *s, struct child *c, int status)
 {
-	struct child was = *c;
+	bool in_order = WIFEXITED(status) && (WEXITSTATUS(status) == MONITOR_EXIT_EMPTY ||
+					      WEXITSTATUS(status) == MONITOR_EXIT_UNUSED);
 
 	CRASH_POINT("spawner.monitor.reaped");
+	if (!in_order) {
+		about_log(LOG_LVL_WARN, &c->about, "running",
+			  "job %ju.%u: its monitor (pid %d) was lost, status 0x%x; killing what it "
+			  "left; continuing",
+			  (uintmax_t)c->id, c->attempt, (int)c->pid, (unsigned)status);
+		if (c->id)
+			kill_cgroup(s, c->id, c->attempt);
+		s->children.orphans = true;
+	}
 	c->pid = 0;
 	s->children.alive--;
-	if (was.id == 0)
-		*c = s->children.list[--s->children.n];
-	if (WIFEXITED(status) && (WEXITSTATUS(status) == MONITOR_EXIT_EMPTY ||
-				  WEXITSTATUS(status) == MONITOR_EXIT_UNUSED))
-		return;
-	log_warn("job %ju.%u: its monitor (pid %d) was lost, status 0x%x; killing what it left; "
-		 "continuing",
-		 (uintmax_t)was.id, was.attempt, (int)was.pid, (unsigned)status);
-	if (was.id)
-		kill_cgroup(s, was.id, was.attempt);
-	s->children.orphans = true;
+	if (c->id == 0)
+		drop(&s->children, c);
 }
 
 static void answer_sweeps(struct spawner *s);
@@ -280,8 +298,9 @@ children_sweep(struct spawner *s, uint64_t conn, uint64_t id, uint32_t attempt)
 	/* A monitor that we cannot reach, of an earlier spawner, may be about to start. */
 	r = jobs_bar(s, id, attempt);
 	if (r < 0)
-		log_warn("job %ju.%u cannot be kept from starting: %s; continuing", (uintmax_t)id,
-			 attempt, strerror(-r));
+		about_log(LOG_LVL_WARN, m ? &m->about : NULL, "running",
+			  "job %ju.%u cannot be kept from starting: %s; continuing", (uintmax_t)id,
+			  attempt, strerror(-r));
 	CRASH_POINT("spawner.sweep.barred");
 	w.until_ns = mono_now().ns + SWEEP_LIMIT;
 	if (m && m->pid && kill(m->pid, SIGKILL) == 0)

@@ -11,10 +11,14 @@
 #include <sys/types.h>
 
 struct spawner;
+struct strv;
 
 /* Room for one more, so that children_add after a fork cannot fail. 0 or -ENOMEM. */
 int children_reserve(struct spawner *s);
-void children_add(struct spawner *s, uint64_t id, uint32_t attempt, pid_t pid);
+/* ABOUT becomes the table's (see record/about.h). */
+void children_add(struct spawner *s, uint64_t id, uint32_t attempt, pid_t pid, struct strv *about);
+/* Fields for lines about the attempt; NULL when its monitor was not forked here. */
+const struct strv *children_about(const struct spawner *s, uint64_t id, uint32_t attempt);
 /* Was its monitor forked here, and is it reaped? */
 bool children_is_over(const struct spawner *s, uint64_t id, uint32_t attempt);
 void children_forget(struct spawner *s, uint64_t id, uint32_t attempt);

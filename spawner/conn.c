@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sock.h"
+#include "record/about.h"
 #include "record/frame.h"
 #include "record/rundir.h"
 #include "record/spec.h"
@@ -204,8 +205,7 @@ on_spawn(struct spawner *s, struct conn *c, const struct frame_spawn *f, const i
 	enum spawn_step step = SPAWN_STEP_FRAME;
 	uint64_t id = f->head.id;
 	uint32_t attempt = f->head.attempt;
-	const char *why = "it came without its descriptors";
-	pid_t pid = n_fds == FRAME_SPAWN_FDS ? launch_spawn(s, f, fds, &step, &why) : -EBADF;
+	pid_t pid = launch_spawn(s, f, fds, n_fds, &step);
 
 	if (pid > 0) {
 		struct frame_spawned ok;
@@ -222,9 +222,6 @@ on_spawn(struct spawner *s, struct conn *c, const struct frame_spawn *f, const i
 		frame_init(&failed, FRAME_SPAWN_FAILED, id, attempt, sizeof(failed));
 		failed.error = -pid;
 		failed.step = step;
-		log_warn("job=%ju.%u %s (step %d): %s%s%s", (uintmax_t)id, attempt,
-			 why ? "is refused" : "cannot be started", (int)step, why ? why : "",
-			 why ? ": " : "", strerror(-pid));
 		answer(c, &failed, sizeof(failed));
 		/* The run directory was wiped under us: to be claimed anew, which makes it again.
 		 */
@@ -234,7 +231,7 @@ on_spawn(struct spawner *s, struct conn *c, const struct frame_spawn *f, const i
 }
 
 static void
-remove_cgroup(const struct spawner *s, uint64_t id, uint32_t attempt)
+remove_cgroup(const struct spawner *s, uint64_t id, uint32_t attempt, const struct strv *about)
 {
 	char name[RUNDIR_NAME];
 	int r;
@@ -250,21 +247,24 @@ remove_cgroup(const struct spawner *s, uint64_t id, uint32_t attempt)
 		r = cgroup_remove(s->cgroup_fd, name);
 	}
 	if (r < 0)
-		log_warn("job %s: its cgroup cannot be removed: %s; continuing", name,
-			 strerror(-r));
+		about_log(LOG_LVL_WARN, about, NULL,
+			  "job %s: its cgroup cannot be removed: %s; continuing", name,
+			  strerror(-r));
 }
 
 static void
 on_forget(struct spawner *s, uint64_t id, uint32_t attempt)
 {
+	const struct strv *about = children_about(s, id, attempt);
 	int r;
 
 	CRASH_POINT("spawner.forget.read");
 	r = jobs_remove(s, id, attempt, children_is_over(s, id, attempt));
 	if (r < 0)
-		log_warn("job %ju.%u: its directory cannot be removed: %s; continuing",
-			 (uintmax_t)id, attempt, strerror(-r));
-	remove_cgroup(s, id, attempt);
+		about_log(LOG_LVL_WARN, about, NULL,
+			  "job %ju.%u: its directory cannot be removed: %s; continuing",
+			  (uintmax_t)id, attempt, strerror(-r));
+	remove_cgroup(s, id, attempt, about);
 	children_forget(s, id, attempt);
 	CRASH_POINT("spawner.forget.done");
 }

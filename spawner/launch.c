@@ -15,6 +15,7 @@
 #include "base/crash.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "record/about.h"
 #include "record/rundir.h"
 #include "record/spec.h"
 #include "spawner/cgroup.h"
@@ -192,7 +193,7 @@ need_cgroup(struct spawner *s, const struct spec *spec, int *ret)
 }
 
 static pid_t
-fork_monitor(struct spawner *s, const struct launch *l)
+fork_monitor(struct spawner *s, const struct launch *l, struct strv *about)
 {
 	pid_t pid;
 	int r = children_reserve(s);
@@ -204,14 +205,14 @@ fork_monitor(struct spawner *s, const struct launch *l)
 		monitor_run(l);
 	if (pid < 0)
 		return -errno;
-	children_add(s, l->spec->id, l->spec->attempt, pid);
+	children_add(s, l->spec->id, l->spec->attempt, pid, about);
 	CRASH_POINT("spawner.monitor.forked");
 	return pid;
 }
 
 static pid_t
 launch(struct spawner *s, const struct frame_spawn *f, const int *fds, struct spec *spec,
-       enum spawn_step *ret_step)
+       struct strv *about, enum spawn_step *ret_step)
 {
 	_cleanup_(jobs_fds_close) struct jobs_fds made = {-1, -1, -1};
 	_close_ int cgroup = -1;
@@ -235,46 +236,67 @@ launch(struct spawner *s, const struct frame_spawn *f, const int *fds, struct sp
 		return r;
 	CRASH_POINT("spawner.cgroup.made");
 	*ret_step = SPAWN_STEP_FORK;
-	pid = fork_monitor(s, &(struct launch){
-				      .spec = spec,
-				      .dir_fd = made.dir,
-				      .ctl_fd = made.ctl,
-				      .notify_fd = made.notify,
-				      .link_fd = fds[FD_LINK],
-				      .in_fd = fds[FD_IN],
-				      .out_fd = fds[FD_OUT],
-				      .err_fd = fds[FD_ERR],
-				      .cgroup_fd = cgroup,
-				      .unenforced = limits_cgroup(cgroup, s->controllers, spec),
-				      .owner = s->owner,
-				      .system = s->system,
-				      .reset_oom = s->reset_oom,
-			      });
+	pid = fork_monitor(s,
+			   &(struct launch){
+				   .spec = spec,
+				   .about = about,
+				   .dir_fd = made.dir,
+				   .ctl_fd = made.ctl,
+				   .notify_fd = made.notify,
+				   .link_fd = fds[FD_LINK],
+				   .in_fd = fds[FD_IN],
+				   .out_fd = fds[FD_OUT],
+				   .err_fd = fds[FD_ERR],
+				   .cgroup_fd = cgroup,
+				   .unenforced = limits_cgroup(cgroup, s->controllers, spec),
+				   .owner = s->owner,
+				   .system = s->system,
+				   .reset_oom = s->reset_oom,
+			   },
+			   about);
 	return pid;
 }
 
+/* The spec, if it is one and may be run. 0, or -errno with what was wrong. */
+static int
+take_spec(const struct spawner *s, const struct frame_spawn *f, const int *fds, size_t n_fds,
+	  struct spec *ret, const char **ret_why)
+{
+	int r;
+
+	if (n_fds != FRAME_SPAWN_FDS)
+		return wrong(-EBADF, "it came without its descriptors", ret_why);
+	r = spec_read(fds[FD_SPEC], ret);
+	if (r < 0)
+		return wrong(r, "its spec is malformed or not sealed", ret_why);
+	r = check_spec(s, f, ret, ret_why);
+	return r ? r : check_fds(s, ret, fds, ret_why);
+}
+
 pid_t
-launch_spawn(struct spawner *s, const struct frame_spawn *f, const int *fds,
-	     enum spawn_step *ret_step, const char **ret_why)
+launch_spawn(struct spawner *s, const struct frame_spawn *f, const int *fds, size_t n_fds,
+	     enum spawn_step *ret_step)
 {
 	_cleanup_(spec_done) struct spec spec = {0};
+	_cleanup_(strv_done) struct strv about = {0};
+	const struct frame_head *h = &f->head;
+	const char *why = NULL;
 	pid_t pid;
-	int r;
 
 	CRASH_POINT("spawner.spawn.read");
 	*ret_step = SPAWN_STEP_FRAME;
-	*ret_why = NULL;
-	r = spec_read(fds[FD_SPEC], &spec);
-	if (r < 0)
-		return wrong(r, "its spec is malformed or not sealed", ret_why);
-	r = check_spec(s, f, &spec, ret_why);
-	if (r == 0)
-		r = check_fds(s, &spec, fds, ret_why);
-	if (r < 0)
-		return r;
-	pid = launch(s, f, fds, &spec, ret_step);
+	pid = take_spec(s, f, fds, n_fds, &spec, &why);
+	if (spec.id)                             /* it could be read */
+		(void)about_take(&about, &spec); /* no memory: a line without them */
+	if (pid == 0)
+		pid = launch(s, f, fds, &spec, &about, ret_step);
 	if (pid > 0)
-		log_info("job=%ju.%u starts uid=%u gid=%u monitor=%d", (uintmax_t)spec.id,
-			 spec.attempt, spec.uid, spec.gid, (int)pid);
+		about_log(LOG_LVL_INFO, children_about(s, h->id, h->attempt), "running",
+			  "job=%ju.%u starts uid=%u gid=%u monitor=%d", (uintmax_t)h->id,
+			  h->attempt, spec.uid, spec.gid, (int)pid);
+	else
+		about_log(LOG_LVL_WARN, &about, "running", "job=%ju.%u %s (step %d): %s%s%s",
+			  (uintmax_t)h->id, h->attempt, why ? "is refused" : "cannot be started",
+			  (int)*ret_step, why ? why : "", why ? ": " : "", strerror(-pid));
 	return pid;
 }

@@ -26,6 +26,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "record/about.h"
 #include "record/result.h"
 #include "record/rundir.h"
 #include "record/spec.h"
@@ -399,6 +400,7 @@ monitor_run(const struct launch *l)
 		.watchdog_ns = l->spec->watchdog_ns,
 		.stop_signal = l->spec->stop_signal,
 		.warn_signal = l->spec->warn_signal,
+		.about = *l->about,
 	};
 	m.links[0] = l->link_fd;
 	for (size_t i = 1; i < LINKS_MAX; i++)
@@ -407,8 +409,8 @@ monitor_run(const struct launch *l)
 	progress_init(&m.progress, l->spec->id, l->spec->attempt);
 	r = prepare(&m, l);
 	if (r < 0) {
-		log_warn("job %ju.%u was not started: %s", (uintmax_t)l->spec->id, l->spec->attempt,
-			 strerror(-r));
+		about_log(LOG_LVL_WARN, l->about, "running", "job %ju.%u was not started: %s",
+			  (uintmax_t)l->spec->id, l->spec->attempt, strerror(-r));
 		link_unused(&m, -r);
 		_exit(MONITOR_EXIT_UNUSED);
 	}

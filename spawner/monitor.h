@@ -9,13 +9,16 @@
 #include <sys/types.h>
 
 struct spec;
+struct strv;
 
 /* What the spawner prepared. Descriptors are all above 2 and all different; the monitor keeps these
  * and closes the rest. */
 struct launch {
 	struct spec *spec;
-	int dir_fd; /* its run directory */
-	int ctl_fd; /* listening */
+	const struct strv
+		*about; /* the spawner's: of it the child keeps the memory that it shares */
+	int dir_fd;     /* its run directory */
+	int ctl_fd;     /* listening */
 	int notify_fd;
 	int link_fd; /* first connection to ctxd */
 	int in_fd, out_fd, err_fd;

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/strv.h"
 #include "record/frame.h"
 #include "record/result.h"
 #include "spawner/output.h"
@@ -64,6 +65,7 @@ struct monitor {
 	uint32_t untold;     /* UNTOLD_* */
 	uint32_t share_used; /* notifications taken in */
 	uint32_t refused;    /* of these, from elsewhere */
+	struct strv about;   /* for lines of the log, see record/about.h */
 	struct result result;
 	struct progress progress; /* at_us 0: it has said nothing */
 };

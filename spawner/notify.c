@@ -17,6 +17,7 @@
 #include "base/crash.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "record/about.h"
 #include "record/rundir.h"
 #include "spawner/action.h"
 #include "spawner/alarm.h"
@@ -239,7 +240,8 @@ static void
 refuse(struct monitor *m, pid_t pid)
 {
 	if (m->refused++ == 0)
-		log_debug("job %ju.%u: refused a notification of process %d, which is gone or not "
+		about_log(LOG_LVL_DEBUG, &m->about, action_state(m),
+			  "job %ju.%u: refused a notification of process %d, which is gone or not "
 			  "of the job; more are not told",
 			  (uintmax_t)m->result.id, m->result.attempt, (int)pid);
 }

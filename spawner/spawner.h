@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/strv.h"
 #include "spawner/spare.h"
 
 struct sweep; /* children.c */
@@ -18,7 +19,8 @@ struct sweep; /* children.c */
 struct child {
 	uint64_t id;
 	uint32_t attempt;
-	pid_t pid; /* 0: reaped */
+	pid_t pid;         /* 0: reaped */
+	struct strv about; /* owned; see record/about.h */
 };
 
 struct children {
