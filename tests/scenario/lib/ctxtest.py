@@ -54,6 +54,11 @@ TIMEOUT = float(os.environ.get("CTX_TEST_WAIT", "60"))
 
 ACTIVE = ("queued", "running", "stopping")
 
+# Whoever started us in the background, or below nohup, ignored these, and so would all that we start.
+for _sig in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+    if signal.getsignal(_sig) is signal.SIG_IGN:
+        signal.signal(_sig, signal.SIG_DFL)
+
 # TAP ----------------------------------------------------------------------------------------------------------------
 
 _cases = []
@@ -457,6 +462,11 @@ class Daemon:
 
     def wait_end(self, id, timeout=None):
         return self.wait_state(id, "succeeded", "failed", "canceled", "deadline_exceeded", "interrupted", timeout=timeout)
+
+    def wait_started(self, id):
+        """The record of the job once its main process is known, which is later than its state says `running`; also if it has
+        ended since."""
+        return wait_until(lambda: (lambda j: j if j["pid"] else None)(self.job(id)), f"job {id} to have a process")
 
     def logs(self, id):
         """Output of a job (text)."""

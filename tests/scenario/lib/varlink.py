@@ -179,9 +179,16 @@ class Varlink:
 
     # Calls.
 
+    def _ask(self, method, params, **flags):
+        """Send; whoever is refused may have been told so, and been closed, before that: then that is the reply."""
+        try:
+            self.send(method, params, **flags)
+        except VarlinkClosed:
+            pass
+
     def call(self, method, **params):
         """One call, one reply: its parameters."""
-        self.send(method, params)
+        self._ask(method, params)
         reply, continues = self.receive()
         if continues:
             raise ValueError(f"{method}: continues, though nobody asked for more")
@@ -189,7 +196,7 @@ class Varlink:
 
     def call_more(self, method, **params):
         """A call with `more`: yields the parameters of each reply. The call is sent at once, before the first is asked for."""
-        self.send(method, params, more=True)
+        self._ask(method, params, more=True)
         return self.replies()
 
     def replies(self):
