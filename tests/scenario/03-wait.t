@@ -42,8 +42,8 @@ def _():
     with open(fifo, "w", encoding="ascii") as f:
         f.write("\n")
     for w in waiting:
-        is_(w.wait(20), 6)
         w.communicate()
+        is_(w.returncode, 6)
     is_(d.ctl("wait", id).code, 6)
 
 
@@ -66,6 +66,7 @@ def _():
 @case("--timeout: 125, and the job goes on")
 def _():
     id = d.submit("sleep", "1000")
+    d.wait_state(id, "running")
     r = d.ctl("wait", "--timeout", "200ms", id)
     is_(r.code, 125)
     ok(r.err, "says so")
@@ -94,7 +95,6 @@ def _():
     id = int(p.stdout.readline())
     d.wait_state(id, "running")
     p.send_signal(signal.SIGINT)
-    p.wait(20)
     p.communicate()
     is_(d.job(id)["state"], "running")
     d.ctl_ok("cancel", "--wait", id)
@@ -107,8 +107,8 @@ def _():
     ok(line in ("up\n", b"up\n"), repr(line))
     id, = [j["id"] for j in d.json("list", "--name", "interactive", "--state", "running")]
     p.send_signal(signal.SIGINT)
-    is_(p.wait(20), 122)
     p.communicate()
+    is_(p.returncode, 122)
     is_(d.wait_end(id)["state"], "canceled")
 
 
