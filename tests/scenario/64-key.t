@@ -285,44 +285,51 @@ def retry(key, id, *argv, **kw):
     return job
 
 
+def retried(state, argv, flag, seconds=None):
+    """A job that ends in STATE, and again, when it succeeds. SECONDS: its timeout. None if that was too short for what it does."""
+    key, kw = f"end {state} {seconds}", {"timeout_usec": seconds * S} if seconds else {}
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(flag)
+    id = new(key, *argv, env={"SECRET": "s3", "PATH": os.environ["PATH"]}, **kw)["id"]
+    wait_until(lambda: d.output(id) == b"s3 1\n" or d.job(id)["state"] == "deadline_exceeded", "its first line")
+    if seconds and d.output(id) != b"s3 1\n":
+        return None
+    if state == "canceled":
+        d.cancel(id, cause="for now")
+    elif state == "interrupted":
+        interrupt(id)
+    is_(d.wait_end(id)["state"], state)
+    is_(d.output(id), b"s3 1\n")
+    write_file(flag)
+    # The environment that counts is the first one's.
+    job = retry(key, id, *argv, env={"SECRET": "other"}, **kw)
+    is_(job["timeout_usec"], (seconds or 600) * S)
+    end = d.wait_end(id)
+    if seconds and end["state"] == "deadline_exceeded":
+        return None
+    is_((end["state"], end["attempt"], end["exit_code"]), ("succeeded", 2, 0))
+    ok(when_us(end["started_at"]) >= when_us(d.job(id)["submitted_at"]))
+    is_(d.output(id), b"s3 2\n")
+    is_(read_file(d.output_path(id, 1)), b"s3 1\n", "output of the first attempt")
+    got = edges(id)
+    need((2, state, "queued") in got, got)
+    is_(got[-3:], [(2, state, "queued"), (2, "queued", "running"), (2, "running", "succeeded")])
+    edge = next(e for e in d.call("Events", id=id)["events"] if e["attempt"] == 2)
+    is_((edge["by"], edge["cause"]), (os.geteuid(), "retried"))
+    same(key, id, *argv, if_exists="retry", **kw)  # it succeeded: nothing more
+    is_(d.job(id)["attempt"], 2)
+    return id
+
+
 @case("retry of each end: a new attempt each, with the environment it had; history and both outputs stay")
 def _():
-    d.call("Stats")
     flag = os.path.join(d.dir, "flag")
-    ends = {
-        "failed": ("sh", "-c", f"echo $SECRET $CTX_ATTEMPT; test -e {flag}"),
-        "canceled": ("sh", "-c", f"echo $SECRET $CTX_ATTEMPT; test -e {flag} || exec sleep 1000"),
-        "deadline_exceeded": ("sh", "-c", f"echo $SECRET $CTX_ATTEMPT; test -e {flag} || exec sleep 1001"),
-        "interrupted": ("sh", "-c", f"echo $SECRET $CTX_ATTEMPT; test -e {flag} || exec sleep 1002"),
-    }
-    for state, argv in ends.items():
-        key, kw = "end " + state, {"timeout_usec": 4 * S} if state == "deadline_exceeded" else {}
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(flag)
-        id = new(key, *argv, env={"SECRET": "s3", "PATH": os.environ["PATH"]}, **kw)["id"]
-        wait_until(lambda id=id: d.output(id) == b"s3 1\n", "its first line")
-        if state == "canceled":
-            d.cancel(id, cause="for now")
-        elif state == "interrupted":
-            interrupt(id)
-        is_(d.wait_end(id)["state"], state)
-        is_(d.output(id), b"s3 1\n")
-        write_file(flag)
-        # The environment that counts is the first one's.
-        job = retry(key, id, *argv, env={"SECRET": "other"}, **kw)
-        is_(job["timeout_usec"], 4 * S if kw else 600 * S)
-        end = d.wait_end(id)
-        is_((end["state"], end["attempt"], end["exit_code"]), ("succeeded", 2, 0))
-        ok(when_us(end["started_at"]) >= when_us(d.job(id)["submitted_at"]))
-        is_(d.output(id), b"s3 2\n")
-        is_(read_file(d.output_path(id, 1)), b"s3 1\n", "output of the first attempt")
-        got = edges(id)
-        need((2, state, "queued") in got, got)
-        is_(got[-3:], [(2, state, "queued"), (2, "queued", "running"), (2, "running", "succeeded")])
-        edge = next(e for e in d.call("Events", id=id)["events"] if e["attempt"] == 2)
-        is_((edge["by"], edge["cause"]), (os.geteuid(), "retried"))
-        same(key, id, *argv, if_exists="retry", **kw)  # it succeeded: nothing more
-        is_(d.job(id)["attempt"], 2)
+    argv = "sh", "-c", f"echo $SECRET $CTX_ATTEMPT; test -e {flag}"
+    retried("failed", argv, flag)
+    argv = "sh", "-c", f"echo $SECRET $CTX_ATTEMPT; test -e {flag} || exec sleep 1000"
+    for state in ("canceled", "interrupted"):
+        retried(state, argv, flag)
+    in_time(lambda seconds: retried("deadline_exceeded", argv, flag, seconds), (4, 15, 60))
     is_(d.call("Stats")["half_processed"], d.sql("SELECT count(*) FROM half_processed")[0][0])
 
 
