@@ -17,7 +17,9 @@
  *     progress.c   what jobs say of themselves; signals to them
  *     judge.c      what an end means: facts, state, cause
  *     recovery.c   the recovery table
- *   lanes.h      in memory: how many queue and run, by class and user; whose turn it is
+ *   lanes.h      in memory
+ *     lanes.c      how many queue and run, by class and user
+ *     lanes_pick.c whose turn it is
  *   queue.h      what waits
  *     sched.c      when something is started; overdue queued ones
  *     delay.c      the wait for a time

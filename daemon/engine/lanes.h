@@ -55,6 +55,7 @@ struct lanes {
 					      slot */
 };
 
+/* ---- lanes.c */
 void lanes_init(struct lanes *l);
 void lanes_done(struct lanes *l);
 int lanes_load(struct lanes *l, struct store *s); /* forget everything, read it again */
@@ -66,15 +67,19 @@ void lanes_undelayed(struct lanes *l, uint32_t uid);
 int lanes_running(struct lanes *l, const char *class_name, uint32_t uid);
 void lanes_ended(struct lanes *l, const char *class_name, uint32_t uid);
 uint64_t lanes_user_queued(const struct lanes *l, uint32_t uid);
+/* What there is of a class; NULL: nothing queues or runs. */
+const struct lane_class *lanes_class(const struct lanes *l, const char *class_name);
+/* What there is of a user; NULL: nothing at all. */
+const struct lane_user *lanes_user(const struct lanes *l, uint32_t uid);
+void lanes_check(const struct lanes *l); /* for engine_check */
+
+/* ---- lanes_pick.c */
 /* Is there a slot for one more of this class and user? */
 bool
 lanes_slot(const struct lanes *l, const struct policy *p, const char *class_name, uint32_t uid);
 /* Is the class among those of which nothing is started? */
 bool lanes_paused(const struct lanes *l, const char *class_name);
-/* What there is of a class; NULL: nothing queues or runs. */
-const struct lane_class *lanes_class(const struct lanes *l, const char *class_name);
-void lanes_check(const struct lanes *l); /* for engine_check */
-/* The job whose turn it is among those with a slot: see lanes.c. 0, LANES_E_NONE, or -errno. */
+/* The job whose turn it is among those with a slot. 0, LANES_E_NONE, or -errno. */
 enum { LANES_E_NONE = 1 };
 int lanes_pick(struct lanes *l, const struct policy *p, struct store *s, uint64_t *ret_id);
 
