@@ -101,6 +101,16 @@ void conn_on_again(struct conn *c);
 /* Assert that all is well. */
 void conn_check(const struct conn *c);
 
+/* ---- conn_in.c, for conn.c */
+/* Read what is there, at most a share, and execute the calls in it. */
+void conn_read(struct conn *c);
+/* Execute the calls that have been read, as long as nothing speaks against it: C->pause says what
+ * did. */
+void conn_run(struct conn *c);
+/* Is there room for more? */
+bool conn_wants_input(const struct conn *c);
+bool conn_hung_up(const struct conn *c);
+
 /* ---- conn_out.c, for conn.c */
 /* Send what is committed. 0 also when the peer takes no more now; -errno: it is gone. */
 int conn_flush(struct conn *c);
