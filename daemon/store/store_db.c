@@ -183,6 +183,12 @@ store_db_errno(sqlite3 *db, int rc)
 }
 
 int
+store_db_exec(struct store *s, const char *sql)
+{
+	return sqlite3_exec(s->db, sql, NULL, NULL, NULL);
+}
+
+int
 store_db_fail(struct store *s, int rc, const char *what)
 {
 	int r = store_db_errno(s->db, rc);

@@ -151,6 +151,8 @@ store_db_ids(struct store *s, sqlite3_stmt *st, int last, uint64_t *ids, size_t 
 int store_db_run(struct store *s, sqlite3_stmt *st);
 /* Errno for SQLite's result code RC; the connection may be NULL. No trace. */
 int store_db_errno(sqlite3 *db, int rc);
+/* Statements that give no rows: SQLite's code. */
+int store_db_exec(struct store *s, const char *sql);
 /* The same with a trace (none for busy, which is retried). A lost transaction poisons. */
 int store_db_fail(struct store *s, int rc, const char *what);
 
@@ -214,14 +216,17 @@ int store_file_look(int dirfd, struct store_file *ret, const char **ret_why);
 void store_wal_reserve(struct store *s);
 int store_meta_read(struct store *s);
 
+/* store_create.c: the schema. */
+uint32_t store_create_version(void); /* the newest one known */
+/* Bring it from version FROM to version TO, in the open transaction: SQLite's code. */
+int store_create_migrate(struct store *s, uint32_t from, uint32_t to);
+
 /* store_recover.c uses these of store_open.c. S has its path, and no connection. */
-uint32_t store_open_version(void); /* of the schema: the newest one known */
 /* Would DIR be opened? 0, STORE_FILE_ABSENT, or negative errno with E. */
 int store_open_judge(struct store *s, const char *dir, int dirfd, struct ctx_err *e);
 /* Make an empty database of schema VERSION as STORE_NEW_FILE. 0 or negative errno with E. */
 int
 store_open_aside(struct store *s, const char *dir, int dirfd, uint32_t version, struct ctx_err *e);
-int store_open_migrate(struct store *s, uint32_t from); /* in the open transaction: SQLite's code */
 
 /* store_job.c: the values of a job once more, for searching. */
 int store_job_values(struct store *s, const struct job *j);

@@ -359,9 +359,10 @@ store_rebuild(struct store *to, sqlite3 *from, uint32_t version,
 
 	if (r < 0 || nothing)
 		return r < 0 ? r : STORE_REBUILD_NOTHING;
-	if (version < store_open_version()) {
+	if (version < store_create_version()) {
 		r = run(&b, "BEGIN IMMEDIATE");
-		if (r == 0 && store_open_migrate(to, version) != SQLITE_OK)
+		if (r == 0 &&
+		    store_create_migrate(to, version, store_create_version()) != SQLITE_OK)
 			r = err_raise(-EIO, "bring the new database to the schema of today");
 		if (r == 0)
 			r = run(&b, "COMMIT");

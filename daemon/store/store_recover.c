@@ -100,7 +100,7 @@ judge_header(struct recover *v, const uint8_t *h, uint64_t bytes)
 	char why[120];
 	uint32_t version = be32(h + 60);
 
-	v->version = store_open_version();
+	v->version = store_create_version();
 	v->headless = true;
 	if (all_zero(h, HEADER))
 		return 0;
