@@ -190,6 +190,7 @@ def _():
     f.to(id, "running")
     at = f.got[-1]["edge"]
     f.close()
+    d.wait_started(id)  # what was never begun would be begun again
     d.kill9()
     d.start()
     f = Follower(after=at)
@@ -228,7 +229,9 @@ def _():
     d.wait_started(id)
     plain = Follower(id=id)
     one = Follower(id=id, progress=True)
-    all_ = Follower(after=last(), progress=True)
+    all_ = Follower(after=last() - 1, progress=True)
+    for f in (one, all_):  # they follow by now; what is said before that is told to nobody
+        f.to(id, "running")
     d.call("Progress", id=id, percent=12.5, text="an eighth")
     for f in (one, all_):
         e = f.until(lambda e: e["progress"], "progress")
