@@ -64,7 +64,8 @@ def _():
     is_((job["state"], job["err"], job["cause_code"]), ("deadline_exceeded", "context deadline exceeded", "deadline"))
     is_(job["exit_code"], 0, "its own status is kept")
     like(text, r"^term$", "it saw TERM")
-    ok(seconds(job["started_at"], job["stop"]["term_at"]) >= n - 0.05, f"not before: {job['started_at']}, {job['stop']}")
+    ok(seconds(job["submitted_at"], job["deadline_at"]) >= n, f"{job['submitted_at']}, {job['deadline_at']}")
+    ok(seconds(job["deadline_at"], job["stop"]["term_at"]) >= -0.05, f"not before: {job['deadline_at']}, {job['stop']}")
 
 
 @case("another signal, another grace")
