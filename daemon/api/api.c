@@ -17,7 +17,6 @@
 #include "api/api.h"
 #include "api/audit.h"
 #include "api/conn.h"
-#include "api/follow.h"
 #include "api/listener.h"
 #include "api/lookup.h"
 #include "api/server.h"
@@ -29,6 +28,7 @@
 #include "base/text.h"
 #include "core/policy.h"
 #include "engine/engine.h"
+#include "exec/follow.h"
 
 enum { LISTEN_BACKLOG = 1024 };
 
@@ -145,7 +145,7 @@ api_parts(struct api *a, const struct api_options *o)
 	a->follow = follow_new(a->loop);
 	if (!a->scratch || !a->follow)
 		return -ENOMEM;
-	r = audit_new(a->loop, &a->audit);
+	r = audit_new(a->loop, a->engine, &a->audit);
 	if (r == 0)
 		r = lookup_table_new(a->loop,
 				     o->lookup_program ? o->lookup_program : "/proc/self/exe",

@@ -29,6 +29,7 @@ struct account_of {
 struct audit {
 	uint32_t magic;
 	struct ev_loop *loop;
+	struct engine *engine;
 	ev_timer timer;
 	struct account_of uids[UIDS_MAX], others;
 	size_t n;
@@ -96,18 +97,20 @@ audit_concerns(const struct refusal *r)
 void
 audit_refused(struct audit *a, uint32_t uid, int pid, const char *method, const struct refusal *r)
 {
-	char text[320], job[32] = "";
+	char text[640], why[320], job[32] = "";
 
 	if (!allowed(a, uid))
 		return;
 	if (r->id > 0)
 		(void)snprintf(job, sizeof(job), " job=%" PRIu64, r->id);
-	log_notice("audit action=refused uid=%u pid=%d method=%s error=%s%s reason=\"%s\"", uid,
-		   pid, method, errors_name(r), job, errors_text(r, text, sizeof(text)));
+	(void)snprintf(text, sizeof(text),
+		       "audit action=refused uid=%u pid=%d method=%s error=%s%s reason=\"%s\"", uid,
+		       pid, method, errors_name(r), job, errors_text(r, why, sizeof(why)));
+	engine_log_about(a->engine, LOG_LVL_NOTICE, r->id, "%s", text);
 }
 
 int
-audit_new(struct ev_loop *loop, struct audit **ret)
+audit_new(struct ev_loop *loop, struct engine *engine, struct audit **ret)
 {
 	struct audit *a = calloc(1, sizeof(*a));
 
@@ -115,6 +118,7 @@ audit_new(struct ev_loop *loop, struct audit **ret)
 		return -ENOMEM;
 	a->magic = AUDIT_MAGIC;
 	a->loop = loop;
+	a->engine = engine;
 	ev_init(&a->timer, audit_on_timer);
 	*ret = a;
 	return 0;

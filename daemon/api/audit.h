@@ -7,10 +7,12 @@
 #include <stdint.h>
 
 struct audit;
+struct engine;
 struct ev_loop;
 struct refusal;
 
-int audit_new(struct ev_loop *loop, struct audit **ret); /* 0 or -ENOMEM */
+/* ENGINE knows the jobs that lines are about. 0 or -ENOMEM. */
+int audit_new(struct ev_loop *loop, struct engine *engine, struct audit **ret);
 struct audit *audit_free(struct audit *a); /* says what was not said yet; returns NULL */
 /* Is R about rights or a limit, not about a request that makes no sense? */
 bool audit_concerns(const struct refusal *r);

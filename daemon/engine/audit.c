@@ -15,6 +15,8 @@
 
 struct audit_fx {
 	struct effect fx;
+	struct engine *g;
+	uint64_t id; /* 0: about no job */
 	char text[320];
 };
 
@@ -24,12 +26,12 @@ audit_run(struct effect *fx, int result)
 	struct audit_fx *f = container_of(fx, struct audit_fx, fx);
 
 	if (result == 0)
-		log_notice("audit %s", f->text);
+		engine_log_about(f->g, LOG_LVL_NOTICE, f->id, "audit %s", f->text);
 	free(f);
 }
 
-__attribute__((format(printf, 2, 3))) static void
-say(struct engine *g, const char *fmt, ...)
+__attribute__((format(printf, 3, 4))) static void
+say(struct engine *g, uint64_t id, const char *fmt, ...)
 {
 	struct audit_fx *f = calloc(1, sizeof(*f));
 	va_list ap;
@@ -39,6 +41,8 @@ say(struct engine *g, const char *fmt, ...)
 		return;
 	}
 	f->fx.run = audit_run;
+	f->g = g;
+	f->id = id;
 	va_start(ap, fmt);
 	(void)vsnprintf(f->text, sizeof(f->text), fmt, ap);
 	va_end(ap);
@@ -54,7 +58,8 @@ audit_job(struct engine *g, const struct requester *who, const struct job *j, co
 		return;
 	if (j->name)
 		(void)text_escape(j->name, name, sizeof(name));
-	say(g, "action=%s job=%" PRIu64 " attempt=%" PRIu32 " uid=%u%s%s%s by_uid=%u by_pid=%d",
+	say(g, j->id,
+	    "action=%s job=%" PRIu64 " attempt=%" PRIu32 " uid=%u%s%s%s by_uid=%u by_pid=%d",
 	    action, j->id, j->attempt, j->uid, j->name ? " name=\"" : "", name, j->name ? "\"" : "",
 	    who->uid, (int)who->pid);
 }
@@ -62,6 +67,6 @@ audit_job(struct engine *g, const struct requester *who, const struct job *j, co
 void
 audit_pruned(struct engine *g, const struct requester *who, uint64_t n)
 {
-	say(g, "action=prune jobs=%" PRIu64 " of=everybody by_uid=%u by_pid=%d", n, who->uid,
+	say(g, 0, "action=prune jobs=%" PRIu64 " of=everybody by_uid=%u by_pid=%d", n, who->uid,
 	    (int)who->pid);
 }

@@ -148,7 +148,7 @@ void
 engine_client_back(struct engine *g, uint64_t id)
 {
 	if (map_find(&g->missing, id))
-		log_debug("job %ju: its client is back", (uintmax_t)id);
+		engine_log_about(g, LOG_LVL_DEBUG, id, "job=%ju its client is back", (uintmax_t)id);
 	bound_forget(g, id);
 }
 

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "base/log.h"
 #include "core/job.h"
 #include "engine/txn.h"
 #include "store/store.h"
@@ -238,6 +239,7 @@ int engine_spans(struct engine *g, uint64_t after, size_t max, store_outbox_fn f
 /* Those up to UPTO have arrived: they are forgotten. */
 int engine_spans_forget(struct engine *g, uint64_t upto);
 void engine_outbox(const struct engine *g, uint64_t *ret_waiting, uint64_t *ret_dropped);
+
 /* When the job was submitted that has been in the queue longest; 0: the queue is empty. 0 or
  * negative errno. */
 int engine_oldest_queued(struct engine *g, int64_t *ret_us);
@@ -290,6 +292,11 @@ int engine_spool_new(struct engine *g, const struct requester *who, struct spool
 int engine_spool_add(struct engine *g, struct spool *s, const void *p, size_t n);
 uint64_t spool_bytes(const struct spool *s);
 struct spool *spool_free(struct spool *s);
+
+/* A line of the log about job ID (0: about none) of which no more is at hand: its row is read for
+ * what the journal is to know, where one takes it. User text must be escaped. */
+void engine_log_about(struct engine *g, enum log_level l, uint64_t id, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
 
 /* Run after this iteration's commit, in order, before anything else that follows from it. */
 void engine_defer(struct engine *g, struct effect *fx);

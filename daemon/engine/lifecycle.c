@@ -120,7 +120,7 @@ lifecycle_set(struct engine *g, struct job *j, enum job_state to, const struct w
 	if (r < 0)
 		return err_pass(r);
 	if (!job_state_allowed(from, to)) {
-		log_err("job %ju: %s cannot become %s", (uintmax_t)j->id, job_state_name(from),
+		log_job(LOG_LVL_ERR, j, "%s cannot become %s", job_state_name(from),
 			job_state_name(to));
 		abort();
 	}

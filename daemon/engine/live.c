@@ -41,9 +41,10 @@ live_on_backstop(struct ev_loop *loop, ev_timer *w, int revents)
 		live_arm_backstop(l);
 		return;
 	}
-	log_warn("job %ju: still there after its deadline and grace; its monitor is asked to kill, "
-		 "continuing",
-		 (uintmax_t)l->id);
+	engine_log_about(l->engine, LOG_LVL_WARN, l->id,
+			 "job %ju: still there after its deadline and grace; its monitor is asked "
+			 "to kill, continuing",
+			 (uintmax_t)l->id);
 	if (exec_stop(l->engine->exec, l->id, l->attempt, true, STOP_CAUSE_DEADLINE) < 0)
 		(void)exec_look(l->engine->exec, l->id, l->attempt);
 	ev_timer_set(&l->backstop, BACKSTOP_SEC, 0.);
@@ -159,8 +160,8 @@ commit_end(struct live *l)
 	if (r != 0)
 		return err_fold(r);
 	if (j->attempt != l->attempt || (j->state != JOB_RUNNING && j->state != JOB_STOPPING)) {
-		log_err("job %ju.%u: an end came for a row that is %s (attempt %u): ignored",
-			(uintmax_t)l->id, l->attempt, job_state_name(j->state), j->attempt);
+		log_job(LOG_LVL_ERR, j, "an end came of attempt %u, and the row is %s: ignored",
+			l->attempt, job_state_name(j->state));
 		exec_unlink(g->exec, l->id, l->attempt);
 		live_free(l);
 		return 0;

@@ -16,7 +16,7 @@ enum {
 	LOG_VALUES = 512, /* bytes of values in a line */
 	FIELDS_MAX = CONTEXT_VALUES_MAX + 8,
 	NUMBER = 24,
-	LINE = 512,
+	LINE = 768,
 };
 
 struct fields {
@@ -77,6 +77,29 @@ log_job(enum log_level l, const struct job *j, const char *fmt, ...)
 	if (log_has_fields())
 		collect(&f, j, job_state_name(j->state));
 	log_fields(l, f.v, f.n, "job=%" PRIu64 " %s", j->id, text);
+}
+
+void
+engine_log_about(struct engine *g, enum log_level l, uint64_t id, const char *fmt, ...)
+{
+	_cleanup_(job_freep) struct job *j = NULL;
+	struct fields f;
+	char text[LINE];
+	va_list ap;
+
+	if (!log_enabled(l))
+		return;
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	f.n = 0;
+	if (id && log_has_fields() && store_job_get(g->store, id, &j) == 0) {
+		collect(&f, j, job_state_name(j->state));
+	} else if (id) {
+		(void)snprintf(f.id, sizeof(f.id), "%" PRIu64, id);
+		add(&f, "CTX_ID", f.id);
+	}
+	log_fields(l, f.v, f.n, "%s", text);
 }
 
 /* The values of J as fields, at most LOG_VALUES bytes of them: what does not fit is left out, and

@@ -344,11 +344,14 @@ signal_run(struct effect *fx, int result)
 
 	(void)text_signal_name(f->signo, name, sizeof(name));
 	if (r == 0)
-		log_info("job=%" PRIu64 " signal=%s to=%s by uid=%u", f->id, name,
-			 f->tree ? "tree" : "main", f->uid);
+		engine_log_about(f->g, LOG_LVL_INFO, f->id,
+				 "job=%" PRIu64 " signal=%s to=%s by uid=%u", f->id, name,
+				 f->tree ? "tree" : "main", f->uid);
 	else
-		log_warn("job=%" PRIu64 " signal=%s by uid=%u could not be sent: %s, continuing",
-			 f->id, name, f->uid, strerror(-r));
+		engine_log_about(f->g, LOG_LVL_WARN, f->id,
+				 "job=%" PRIu64
+				 " signal=%s by uid=%u could not be sent: %s, continuing",
+				 f->id, name, f->uid, strerror(-r));
 	free(f);
 }
 

@@ -18,6 +18,7 @@
  * step 2: on_up makes every job that has no link LIVE_UNKNOWN again. */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -99,6 +100,24 @@ interrupted(struct engine *g, struct job *j, enum cause_code code, const char *t
 	return finish_job(g, j, JOB_INTERRUPTED, &why);
 }
 
+static void
+on_note(void *arg, enum log_level l, uint64_t id, uint32_t attempt, const char *what)
+{
+	engine_log_about(arg, l, id, "job %" PRIu64 ".%" PRIu32 ": %s", id, attempt, what);
+}
+
+__attribute__((format(printf, 5, 6))) static void
+note(struct engine *g, enum log_level l, uint64_t id, uint32_t attempt, const char *fmt, ...)
+{
+	char text[160];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	on_note(g, l, id, attempt, text);
+}
+
 /* Steps 3 and 5 (SWEPT). 0 and *RET_DONE, or negative errno: nothing can be concluded now. A result
  * after which the same attempt is made again is no last word before SWEPT: that start may be under
  * way already, with the FORGET of this directory, from a ctxd that has died. */
@@ -109,7 +128,7 @@ take_result(struct live *l, struct rundir_evidence *ev, bool swept, bool *ret_do
 
 	*ret_done = false;
 	if (r == -EPROTO) { /* a result that is none: it proves nothing */
-		log_err("job %ju.%u: its result file is malformed", (uintmax_t)l->id, l->attempt);
+		on_note(l->engine, LOG_LVL_ERR, l->id, l->attempt, "its result file is malformed");
 		r = 0;
 	}
 	if (r < 0)
@@ -303,8 +322,9 @@ on_spawn_failed(void *arg, uint64_t id, uint32_t attempt, int error, enum spawn_
 	struct engine *g = arg;
 	struct live *l = live_of(g, id, attempt);
 
-	log_warn("job %ju.%u: the spawner could not start it: %s (step %d), continuing",
-		 (uintmax_t)id, attempt, strerror(error), (int)step);
+	note(g, LOG_LVL_WARN, id, attempt,
+	     "the spawner could not start it: %s (step %d), continuing", strerror(error),
+	     (int)step);
 	if (l)
 		l->spawn_error = error;
 }
@@ -318,8 +338,8 @@ on_hello(void *arg, const struct frame_hello *h)
 	bool itself;
 
 	if (!l) {
-		log_err("job %ju.%u: a monitor lives whose job is not running: ignored",
-			(uintmax_t)h->head.id, h->head.attempt);
+		on_note(g, LOG_LVL_ERR, h->head.id, h->head.attempt,
+			"a monitor lives whose job is not running: ignored");
 		return;
 	}
 	CRASH_POINT("ctxd.hello.read");
@@ -402,8 +422,8 @@ on_swept(void *arg, uint64_t id, uint32_t attempt, bool certain, uint32_t killed
 	struct live *l = live_of(arg, id, attempt);
 
 	if (killed > 0)
-		log_info("job %ju.%u: %u processes left behind were killed", (uintmax_t)id, attempt,
-			 killed);
+		note(arg, LOG_LVL_INFO, id, attempt, "%u processes left behind were killed",
+		     killed);
 	if (!l || l->phase != LIVE_SWEEPING)
 		return;
 	CRASH_POINT("ctxd.swept.read");
@@ -424,6 +444,7 @@ const struct exec_ops recovery_ops = {
 	.on_end = on_end,
 	.on_silent = on_silent,
 	.on_swept = on_swept,
+	.on_note = on_note,
 };
 
 /* ---- at the start */

@@ -116,7 +116,7 @@ sched_run(struct engine *g)
 	if (g->lanes.queued == 0)
 		return;
 	for (int i = 0; i < STARTS_PER_TURN; i++) {
-		uint64_t id;
+		uint64_t id = 0;
 		int r = lanes_pick(&g->lanes, g->policy, g->store, &id);
 
 		if (r == LANES_E_NONE)
@@ -124,8 +124,9 @@ sched_run(struct engine *g)
 		if (!r)
 			r = start(g, id);
 		if (r < 0) {
-			log_warn("a queued job could not be started now (%s), continuing",
-				 strerror(-r));
+			engine_log_about(g, LOG_LVL_WARN, id,
+					 "a queued job could not be started now (%s), continuing",
+					 strerror(-r));
 			sched_hold(g);
 			return;
 		}

@@ -19,6 +19,7 @@
 #include "engine/impl.h"
 #include "engine/lifecycle.h"
 #include "engine/live.h"
+#include "engine/tell.h"
 #include "engine/tree.h"
 
 enum {
@@ -273,7 +274,7 @@ check_one(void *arg, const struct job *j)
 		return 0;
 	if (!job_state_ended(parent->state) && parent->state != JOB_STOPPING)
 		return 0;
-	log_err("internal check: %" PRIu64 " is %s, attached to %" PRIu64 ", which is %s", j->id,
+	log_job(LOG_LVL_ERR, j, "internal check: it is %s, attached to %" PRIu64 ", which is %s",
 		job_state_name(j->state), parent->id, job_state_name(parent->state));
 	abort();
 }

@@ -1,6 +1,7 @@
 /* exec.c - running things: the face of daemon/exec, see exec.h. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -31,6 +32,30 @@ report_dirs(struct exec *x, const struct frame_dirs *d)
 		x->ops.on_dir(x->arg, d->dir[i].id, d->dir[i].attempt);
 }
 
+void
+exec_note(struct exec *x, enum log_level l, uint64_t id, uint32_t attempt, const char *fmt, ...)
+{
+	char text[256];
+	va_list ap;
+
+	if (!log_enabled(l))
+		return;
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	x->ops.on_note(x->arg, l, id, attempt, text);
+}
+
+static void
+on_spawned(struct exec *x, const struct frame_spawned *f)
+{
+	if (spawner_link_spawned(&x->spawner, f))
+		exec_note(
+			x, LOG_LVL_WARN, f->head.id, f->head.attempt,
+			"it got no cgroup (see the log of ctx-spawner), continuing: a process that "
+			"hides well enough may outlive it");
+}
+
 static void
 on_frame(void *arg, const struct frame_head *h)
 {
@@ -49,7 +74,7 @@ on_frame(void *arg, const struct frame_head *h)
 
 		x->ops.on_swept(x->arg, h->id, h->attempt, s->flags & SWEPT_CERTAIN, s->killed);
 	} else if (h->type == FRAME_SPAWNED) {
-		spawner_link_spawned(&x->spawner, (const struct frame_spawned *)(const void *)h);
+		on_spawned(x, (const struct frame_spawned *)(const void *)h);
 	} else {
 		log_warn("the spawner sent %s: ignored", frame_type_name(h->type));
 	}

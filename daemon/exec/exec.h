@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/log.h"
 #include "record/frame.h"
 #include "record/rundir.h"
 
@@ -40,6 +41,9 @@ struct exec_ops {
 	 * nobody listens. */
 	void (*on_silent)(void *arg, uint64_t id, uint32_t attempt);
 	void (*on_swept)(void *arg, uint64_t id, uint32_t attempt, bool certain, uint32_t killed);
+	/* A line for the log: WHAT goes on after the name of the attempt. */
+	void (*on_note)(void *arg, enum log_level l, uint64_t id, uint32_t attempt,
+			const char *what);
 };
 
 struct exec_options {

@@ -17,4 +17,8 @@ struct exec {
 	struct map links; /* of struct monitor_link, by id */
 };
 
+/* ": %s" of the attempt, for the log. */
+void exec_note(struct exec *x, enum log_level l, uint64_t id, uint32_t attempt, const char *fmt,
+	       ...) __attribute__((format(printf, 5, 6)));
+
 #endif

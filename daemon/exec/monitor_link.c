@@ -49,8 +49,8 @@ look_now(struct monitor_link *l)
 		x->ops.on_silent(x->arg, id, attempt);
 		return;
 	}
-	log_debug("job %ju: connect to its monitor: %s; trying again", (uintmax_t)l->id,
-		  strerror(-fd));
+	exec_note(l->exec, LOG_LVL_DEBUG, l->id, l->attempt,
+		  "connect to its monitor: %s; trying again", strerror(-fd));
 	l->delay = l->delay * 2 > LOOK_MOST ? LOOK_MOST : l->delay * 2;
 	look_later(l, l->delay);
 }
@@ -71,8 +71,8 @@ on_end_frame(struct monitor_link *l, const struct frame_end *f)
 
 	if (result_take(&res, &f->result, f->head.size - offsetof(struct frame_end, result), l->id,
 			l->attempt) < 0) {
-		log_err("job %ju.%u: its monitor sent a malformed result", (uintmax_t)l->id,
-			l->attempt);
+		exec_note(l->exec, LOG_LVL_ERR, l->id, l->attempt,
+			  "its monitor sent a malformed result");
 		return;
 	}
 	l->state = ML_DONE;
@@ -83,8 +83,8 @@ static void
 on_progress(struct monitor_link *l, const struct frame_progress *f)
 {
 	if (progress_check(&f->progress, sizeof(f->progress), l->id, l->attempt) < 0) {
-		log_err("job %ju.%u: its monitor sent malformed progress", (uintmax_t)l->id,
-			l->attempt);
+		exec_note(l->exec, LOG_LVL_ERR, l->id, l->attempt,
+			  "its monitor sent malformed progress");
 		return;
 	}
 	l->exec->ops.on_progress(l->exec->arg, &f->progress);
@@ -106,8 +106,8 @@ on_frame(struct chan *c, const struct frame_head *h)
 	const void *f = h;
 
 	if (h->id != l->id || h->attempt != l->attempt) {
-		log_err("job %ju.%u: its monitor speaks of %ju.%u: ignored", (uintmax_t)l->id,
-			l->attempt, (uintmax_t)h->id, h->attempt);
+		exec_note(x, LOG_LVL_ERR, l->id, l->attempt,
+			  "its monitor speaks of %ju.%u: ignored", (uintmax_t)h->id, h->attempt);
 		return;
 	}
 	if (h->type == FRAME_HELLO) {
@@ -124,8 +124,8 @@ on_frame(struct chan *c, const struct frame_head *h)
 	} else if (h->type == FRAME_END) {
 		on_end_frame(l, f);
 	} else {
-		log_warn("job %ju.%u: its monitor sent %s out of turn", (uintmax_t)l->id,
-			 l->attempt, frame_type_name(h->type));
+		exec_note(x, LOG_LVL_WARN, l->id, l->attempt, "its monitor sent %s out of turn",
+			  frame_type_name(h->type));
 	}
 }
 

@@ -296,18 +296,16 @@ spawner_link_start(struct spawner_link *l)
 	try_connect(l);
 }
 
-void
+bool
 spawner_link_spawned(struct spawner_link *l, const struct frame_spawned *f)
 {
-	if (f->flags & SPAWNED_NO_CGROUP && l->flags & WELCOME_CGROUP)
-		log_warn("job %ju.%u got no cgroup (see the log of ctx-spawner), continuing: a "
-			 "process "
-			 "that hides well enough may outlive it",
-			 (uintmax_t)f->head.id, f->head.attempt);
+	bool lost = f->flags & SPAWNED_NO_CGROUP && l->flags & WELCOME_CGROUP;
+
 	if (f->flags & SPAWNED_CGROUP)
 		l->flags |= WELCOME_CGROUP;
 	else if (f->flags & SPAWNED_NO_CGROUP)
 		l->flags &= ~(uint32_t)WELCOME_CGROUP;
+	return lost;
 }
 
 int

@@ -41,7 +41,8 @@ int spawner_link_init(struct spawner_link *l, struct ev_loop *loop, const char *
 void spawner_link_done(struct spawner_link *l);
 void spawner_link_start(struct spawner_link *l);
 /* What it says of a job that it has started. */
-void spawner_link_spawned(struct spawner_link *l, const struct frame_spawned *f);
+/* True: this job got no cgroup, other than those before it. */
+bool spawner_link_spawned(struct spawner_link *l, const struct frame_spawned *f);
 /* -ENOTCONN unless claiming or up. */
 int
 spawner_link_send(struct spawner_link *l, const void *frame, size_t size, const int *fds, size_t n);
