@@ -17,6 +17,7 @@
 #include "api/api.h"
 #include "api/audit.h"
 #include "api/conn.h"
+#include "api/follow.h"
 #include "api/listener.h"
 #include "api/lookup.h"
 #include "api/server.h"
@@ -28,7 +29,6 @@
 #include "base/text.h"
 #include "core/policy.h"
 #include "engine/engine.h"
-#include "exec/follow.h"
 
 enum { LISTEN_BACKLOG = 1024 };
 
