@@ -10,6 +10,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from apitest import *  # noqa: E402,F403
+from ctxtest import proc_stat  # noqa: E402
 
 CONF = "[limits]\nrunning = {}\n[deadline]\ntimeout = 600s\nmax_timeout = 3600s\ngrace = 500ms\n"
 d = ApiDaemon(conf=CONF.format(20))
@@ -143,13 +144,13 @@ def _():
 def _():
     t = Talker()
     t.say("STATUS=begin").shown("begin")
-    before, begun = commits(d), time.monotonic()
+    begun, before = time.monotonic(), commits(d)
     t.say("STATUS=step @", 10000)
     t.shown("step 9999")
     n, seconds = commits(d) - before, time.monotonic() - begun
     diag(f"{n} commits in {seconds:.1f} s")
     ok(n <= 2 * seconds + 5, f"{n} commits in {seconds:.1f} s")
-    before, begun = commits(d), time.monotonic()
+    begun, before = time.monotonic(), commits(d)
     t.say(f"EXTEND_TIMEOUT_USEC={900 * S}", 2000).say("STATUS=extended").shown("extended")
     n, seconds = commits(d) - before, time.monotonic() - begun
     ok(n <= 2 * seconds + 5, f"extensions: {n} commits in {seconds:.1f} s")
@@ -344,12 +345,25 @@ def _():
     is_(end(t)["state"], "succeeded")
 
 
+LATER = """
+import os, signal, socket, sys
+socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(f"EXTEND_TIMEOUT_USEC={sys.argv[1]}".encode(), os.environ["NOTIFY_SOCKET"])
+signal.pause()
+"""
+
+
 @case("the moved deadline is the one that stops it, and the record says which it was")
 def _():
-    t = Talker(timeout_usec=6 * S)
-    t.say(f"EXTEND_TIMEOUT_USEC={8 * S}")
-    extended(t, 7)
-    j = d.wait_end(t.id)
+    def moved(seconds):
+        """The record of a job that asked for more time than it had, if it did so before the deadline."""
+        j = d.wait_end(d.submit(sys.executable, "-c", LATER, (seconds + 2) * S, timeout_usec=seconds * S)["id"])
+        if j["deadline_rule"] == "requested":
+            return None
+        ran = seconds_between(j["started_at"], j["ended_at"])
+        ok(ran > seconds + 1.9, f"it was given {seconds} s and then 2 more, and ran for {ran} s")
+        return j
+
+    j = in_time(moved, (2, 10, 60))
     is_((j["state"], j["cause_code"], j["deadline_rule"]), ("deadline_exceeded", "deadline", "extended"))
     like(j["cause"], "rule extended")
 
@@ -362,9 +376,18 @@ def _():
     j = d.wait_end(d.submit("sleep", "1000", watchdog_usec=S)["id"])
     is_((j["state"], j["cause_code"], j["err"], j["known_by"]), ("canceled", "watchdog", "context canceled", "monitor"))
     like(j["cause"], "1s")
-    id = d.submit("sleep", "1000", watchdog_usec=4 * S)["id"]
-    monitor = d.monitor_pid(id)
-    d.kill9()
+
+    def unwatched(seconds):
+        """A job and its monitor; ctxd was killed before the watchdog's time."""
+        begun = time.monotonic()
+        id = d.submit("sleep", "1000", watchdog_usec=seconds * S)["id"]
+        monitor = proc_stat(d.wait_started(id)["pid"])
+        d.kill9()
+        if time.monotonic() - begun < seconds:
+            return id, monitor[1]
+        return d.start() and None
+
+    id, monitor = in_time(unwatched, (2, 15, 60))
     wait_until(lambda: exited(monitor), "the monitor to end")
     d.start()
     j = d.wait_end(id)
@@ -404,6 +427,7 @@ def _():
     d.configure(CONF.format(1))
     d.call("Reload")
     first = d.submit("sleep", "1000")["id"]
+    d.wait_started(first)
     second = d.submit("true")["id"]
     is_(refused(d.call, "InvalidArgument", "Signal", id=second, signal="TERM")["field"], "id")
     for bad in ("0", "65", "NONESUCH", ""):
@@ -440,8 +464,15 @@ def _():
         like(refused(d.call, "NotReady", "Signal", id=id, signal="TERM")["reason"], "no link")
     finally:
         os.kill(monitor, signal.SIGCONT)
-    d.wait_started(id)
-    d.call("Signal", id=id, signal="TERM")
+
+    def told():
+        try:
+            return d.call("Signal", id=id, signal="TERM")
+        except VarlinkError as e:
+            need(e.short == "NotReady", str(e))
+            return None
+
+    wait_until(told, "the link")
     is_(d.wait_end(id)["signal"], signal.SIGTERM)
 
 
