@@ -365,7 +365,7 @@ def _():
     if sp:
         kill(sp, signal.SIGTERM)
         gone(sp)
-    d.start()
+    d.start(spawner=False)
     d.wait_log(r"belongs to another database")
     i = d.submit("true")
     is_(d.job(i)["state"], "queued")

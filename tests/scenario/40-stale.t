@@ -78,7 +78,7 @@ def _():
     d.kill9()
 
     reads = Reads(os.path.join(job, "result"))
-    d.start()
+    d.start(spawner=False)
     reads.wait()
     reads.close()
     is_(d.job(i)["state"], "running", "what is found before the spawner has come to what was sent proves nothing")

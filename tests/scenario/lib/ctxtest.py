@@ -19,7 +19,8 @@
 
 One @case is one TAP line. ok/is_/like/unlike note a failure and go on; need() and every timeout end the case; skip() skips it.
 Binaries come from $CTX_BUILD (default: build/ of the clone). No test waits by the clock: wait_until() polls a condition
-with a bound, Daemon.start() waits for READY=1 on a NOTIFY_SOCKET of ours, wait_state()/wait_log() wait for facts.
+with a bound, Daemon.start() waits for READY=1 on a NOTIFY_SOCKET of ours and for the spawner, wait_state()/wait_log() wait for
+facts.
 
 At the end main() checks each daemon that still runs (no process of an ended job is alive, its run directories are gone), stops
 everything that belongs to its directory, and removes it. A ctxd that dies unasked, or does not exit 0 on TERM, is a failure.
@@ -329,17 +330,21 @@ class Daemon:
              "XDG_STATE_HOME": xdg, "XDG_CONFIG_HOME": xdg, "HOME": self.dir}
         return ctl_env(None, {**e, **self.env, **(env or {})})
 
-    def start(self, args=(), env=None, wait=True, prefix=()):
-        """Start ctxd and wait until it says READY=1. PREFIX: a command in front of it (strace, prlimit, …)."""
+    def start(self, args=(), env=None, wait=True, prefix=(), spawner=True):
+        """Start ctxd, wait until it says READY=1, and until it has a spawner: before that, what is submitted only queues. SPAWNER:
+        False where none is to come. PREFIX: a command in front of it (strace, prlimit, …)."""
         need(not self.proc or self.proc.poll() is not None, "ctxd runs already")
         self._notify_open()
         with self._notes_changed:
             self._notes.clear()
+        logged = len(_read(self.log))
         with open(self.log, "ab") as log:
             self.proc = subprocess.Popen([*prefix, *self.command(args)], env=self.environment(env), stdout=log,
                                          stderr=log, stdin=subprocess.DEVNULL, cwd="/")
         if wait:
             self.wait_ready()
+        if wait and spawner:
+            wait_until(lambda: b"spawner ready" in _read(self.log)[logged:] or not self.running(), "ctxd to have a spawner")
         return self
 
     def wait_ready(self):
