@@ -107,6 +107,8 @@ Requires=basic.target ctx-test.service
 After=basic.target
 AllowIsolate=yes
 UNIT
+mkdir -p "$TREE/etc/systemd/system.conf.d"
+printf '[Manager]\nDefaultStartLimitIntervalSec=0\n' >"$TREE/etc/systemd/system.conf.d/test.conf" # starts and stops are many here
 tree_boot "$TREE" "ctx-package-$suite-$$" 450 systemd.unit=ctx-test.target >"$tree_tmp/console"
 rc=$?
 tap=$TREE/ctx-test/tap

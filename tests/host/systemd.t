@@ -3,7 +3,7 @@
 # container, twice over the same disk, and the parts in inside/ do there what an administrator and two users would. With
 # PART, only those besides the first whose names begin so. The release that runs here is an overlay of this system; the
 # other one is a tree of packages (tree.sh), in which the programs are built. Needs root, debootstrap and systemd-nspawn.
-# test-timeout: 600
+# test-timeout: 1100
 set -u
 here=$(dirname -- "$(readlink -f -- "$0")")
 top=$here/../..
@@ -39,11 +39,13 @@ make_root() { # SUITE
 	if [ "$lower" = / ]; then
 		make -s -C "$top" install DESTDIR="$root" B="${CTX_BUILD:-build}" >"$T/install.log" 2>&1
 	else
-		# What was compiled last time is kept, by one at a time.
+		# What was compiled of this clone last time is kept, by one at a time.
 		exec {lock}>"$lower.build.lock"
 		flock "$lock" || die "cannot lock $lower.build.lock"
 		TREE=$root
+		[ "$(cat "$lower.build/clone" 2>/dev/null)" = "$TREE_CLONE" ] || rm -rf "$lower.build"
 		mkdir -p "$lower.build"
+		printf '%s\n' "$TREE_CLONE" >"$lower.build/clone"
 		TREE_BIND=("$TREE_CLONE /ctx-src" "$lower.build /ctx-build")
 		[ "$(chroot "$root" systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')" -lt 253 ] || newer=yes
 		tree_run make -s -C /ctx-src -j2 install B=/ctx-build NOTIFY_RELOAD="$newer" >"$T/install.log" 2>&1
@@ -53,11 +55,17 @@ make_root() { # SUITE
 
 # What of the host must not be in it, the test, and who takes part.
 furnish() {
+	local user manager
 	rm -rf "$root/var/log/journal" "$root/var/lib/ctxd" "$root/etc/ctxd/ctxd.conf.d"
 	mkdir -p "$root/var/log/journal" "$root/etc/ctxd/ctxd.conf.d" "$root/ctx-test"
 	cp -r "$here/inside" "$root/ctx-test/inside"
 	mkdir -p "$root/etc/systemd/logind.conf.d"
 	printf '[Login]\nUserStopDelaySec=0\n' >"$root/etc/systemd/logind.conf.d/test.conf"
+	# The parts start and stop units more often than systemd takes for sound.
+	for manager in system user; do
+		mkdir -p "$root/etc/systemd/$manager.conf.d"
+		printf '[Manager]\nDefaultStartLimitIntervalSec=0\n' >"$root/etc/systemd/$manager.conf.d/test.conf"
+	done
 	for user in alice bob; do
 		chroot "$root" useradd -m -s /bin/sh "$user" >/dev/null 2>&1 || die "useradd $user failed"
 	done
@@ -72,7 +80,7 @@ furnish() {
 		StandardOutput=file:/ctx-test/tap
 		StandardError=file:/ctx-test/err
 		ExecStopPost=/bin/systemctl --no-block poweroff
-		TimeoutStartSec=180
+		TimeoutStartSec=400
 	UNIT
 	# Only what every boot needs, and the test: services that the host happens to have are not started.
 	cat >"$root/etc/systemd/system/ctx-test.target" <<-UNIT
@@ -105,7 +113,7 @@ boot() { # NAME NUMBER PART...
 	local name=$1 rc line bad=1 before=$failed
 	rm -f "$root/ctx-test/tap" "$root/ctx-test/err"
 	printf '%s\n' "BOOT=$2" "PARTS=${*:3}" >"$root/ctx-test/env"
-	tree_boot "$root" "ctx-test-$$" 220 systemd.unit=ctx-test.target >"$T/console"
+	tree_boot "$root" "ctx-test-$$" 460 systemd.unit=ctx-test.target >"$T/console"
 	rc=$?
 	while IFS= read -r line; do
 		case $line in

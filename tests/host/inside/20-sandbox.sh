@@ -13,9 +13,9 @@ spawner=$(prop ctx-spawner.service MainPID)
 none=0000000000000000
 
 # ctxd: nothing.
-systemd-analyze security --no-pager --threshold=15 ctxd.service >/ctx-test/security 2>&1
-ok $? "systemd-analyze security: 1.5 or less"
-tail -n 1 /ctx-test/security | sed 's/^/# /'
+exits 0 "systemd-analyze security: 1.5 or less" systemd-analyze security --no-pager --threshold=15 ctxd.service
+# shellcheck disable=SC2154 # set by exits
+tail -n 1 <<<"$out" | sed 's/^/# /'
 for set in CapInh CapPrm CapEff CapBnd CapAmb; do
 	is "$(status_of "$ctxd" "$set")" "$none" "ctxd has no $set"
 done
@@ -33,11 +33,9 @@ for path in /usr /etc /run /run/ctxd /var/log /var/lib /boot /opt; do
 done
 is "$path" "" "it sees the system read-only"
 is "$(inside find /home /root /run/user -mindepth 1)" "" "and no home"
-inside sh -c 'touch /var/lib/ctxd/sandbox && rm /var/lib/ctxd/sandbox'
-ok $? "its state directory it may write"
+exits 0 "its state directory it may write" inside sh -c 'touch /var/lib/ctxd/sandbox && rm /var/lib/ctxd/sandbox'
 touch /tmp/ctx-sandbox
-inside test ! -e /tmp/ctx-sandbox
-ok $? "its /tmp is its own"
+exits 0 "its /tmp is its own" inside test ! -e /tmp/ctx-sandbox
 
 # The spawner: few capabilities of its own, but nothing that would reach a job.
 caps=$(status_of "$spawner" CapPrm)
@@ -63,16 +61,18 @@ done
 is "$(status_of "$pid" CapBnd)" "$(status_of 1 CapBnd)" "its bounding set is whole"
 is "$(status_of "$pid" NoNewPrivs) $(status_of "$pid" Seccomp)" "0 $(status_of 1 Seccomp)" "it may gain rights, and call what it likes"
 is "$(spaces "$pid")" "$(spaces 1)" "it lives in the namespaces of the host"
-is "$(cut -d' ' -f5- "/proc/$pid/mountinfo" | sort)" "$(cut -d' ' -f5- /proc/1/mountinfo | sort)" "and sees the host's mounts"
+mounts() { cut -d' ' -f5- "/proc/$1/mountinfo" | sort; }
+same_mounts() { [ "$(mounts "$pid")" = "$(mounts 1)" ]; } # whatever the manager mounts between two looks
+wait_until same_mounts
+is "$(mounts "$pid")" "$(mounts 1)" "and sees the host's mounts"
 noted() { journalctl --no-pager -q -u ctx-spawner.service | grep -q "$1"; }
 wait_until noted "job=$id\.1 starts uid=$(id -u alice) gid=$(id -g alice) monitor=$monitor"
 ok $? "the spawner has noted its start"
-as alice ctxctl cancel --wait "$id" >/dev/null
-ok $? "it is cancelled"
+exits 0 "it is cancelled" as alice ctxctl cancel --wait "$id"
 
 # What a job can do.
-out=$(as alice ctxctl run -- sh -c 'echo by a job >/home/alice/from-a-job && ls /tmp/ctx-sandbox && touch /tmp/from-a-job' 2>&1)
-is "$?" 0 "a job writes to its home and sees /tmp" || echo "# $out"
+exits 0 "a job writes to its home and sees /tmp" \
+	as alice ctxctl run -- sh -c 'echo by a job >/home/alice/from-a-job && ls /tmp/ctx-sandbox && touch /tmp/from-a-job'
 is "$(cat /home/alice/from-a-job)" "by a job" "and it is there"
 [ -e /tmp/from-a-job ]
 ok $? "in both"
@@ -81,14 +81,11 @@ like "$(as alice ctxctl run -- sh -c 'touch /etc/by-a-job' 2>&1)" "Permission de
 install -m 4755 "$(type -P id)" /usr/local/bin/setuid-id
 is "$(as alice ctxctl run -- setuid-id -u)" 0 "a setuid program works in a job"
 rm /usr/local/bin/setuid-id
-as alice ctxctl run -- python3 -c 'import mmap, socket
+exits 0 "so do sockets, and memory that is written and executed" as alice ctxctl run -- python3 -c 'import mmap, socket
 s = socket.socket(socket.AF_INET); s.bind(("127.0.0.1", 0))
 mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)'
-ok $? "so do sockets, and memory that is written and executed"
 as alice unshare -r true 2>/dev/null
-rc=$?
-as alice ctxctl run -- unshare -r true 2>/dev/null
-is $? "$rc" "and namespaces, as elsewhere"
+exits $? "and namespaces, as elsewhere" as alice ctxctl run -- unshare -r true
 is "$(as alice ctxctl run -- sh -c 'ulimit -c; umask')" "$(as alice sh -c 'ulimit -c; umask')" "limits and umask are those of the host"
 
 # ctxd can do its work in there.
@@ -97,10 +94,9 @@ id=$(as alice ctxctl submit -- sh -c 'echo one; read x </home/alice/gate; echo t
 is "$(field "$id" user)" alice "names of users are known"
 as alice ctxctl logs -f "$id" >/ctx-test/followed &
 wait_until grep -q one /ctx-test/followed
-echo >/home/alice/gate
+open_gate /home/alice/gate
 wait $!
 is "$(tr '\n' ' ' </ctx-test/followed)" "one two " "output is followed as it grows"
 rm /home/alice/gate
 is "$(echo typed | as alice ctxctl run --stdin - -- cat)" typed "standard input is kept for a job"
-ctxctl backup /ctx-test/backup.db >/dev/null
-ok $? "a backup is made"
+exits 0 "a backup is made" ctxctl backup /ctx-test/backup.db

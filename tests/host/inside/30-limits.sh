@@ -5,8 +5,7 @@ plan 32
 jobs=/sys/fs/cgroup/system.slice/ctx-jobs.service
 conf=/etc/ctxd/ctxd.conf.d/30-limits.conf
 printf '[class boxed]\nmemory_max=64M\ncpu_max=150%%\npids_max=20\nio_weight=50\nlimit_nofile=123\nnice=-3\n' >"$conf"
-systemctl reload ctxd.service
-ok $? "a class with limits"
+exits 0 "a class with limits" reload
 is "$(prop ctx-jobs.service ActiveState)" active "the holder of the cgroups is active"
 [ -z "$(cat "$jobs/cgroup.procs")" ] && [ -n "$(cat "$jobs/holder/cgroup.procs")" ]
 ok $? "its cgroup holds no process, but for one in a leaf"
@@ -42,8 +41,7 @@ is "$(ctxctl logs "$id" | tr '\n' ' ')" "123 123 -3 ready " "its resource limits
 wait_until unenforced_is "$id" "${missing[@]}"
 ok $? "its record says what is not enforced, and nothing else"
 if [ "${#missing[@]}" = 0 ]; then
-	ctxctl doctor >/dev/null
-	is "$?" 0 "doctor has nothing to say"
+	exits 0 "doctor has nothing to say" ctxctl doctor
 else
 	like "$(ctxctl doctor)" "limits: not enforced.*${missing[0]}" "doctor says so, too"
 fi
@@ -65,7 +63,7 @@ ok $? "its limits are set there"
 # Whatever restarts, it lives, and within its limits.
 lives() { # WHAT
 	wait_until answers
-	alive "$pid" && wait_until running "$id"
+	wait_until running "$id" && alive "$pid"
 	ok $? "$1: the job lives"
 	as_set
 	ok $? "$1: within its limits"
@@ -95,17 +93,15 @@ is "$?:$(prop ctx-jobs.service ActiveState)" 0:active "and starts"
 
 other=$(as alice ctxctl submit -C / -c boxed -- sh -c 'echo ready; exec sleep 1000')
 wait_until said_ready "$other" ctxctl submit
+wait_until running "$other"
 is "$(cut -d: -f3 "/proc/$(field "$other" pid)/cgroup" | tail -n1)" "/system.slice/ctx-jobs.service/$other.1" "a new job gets a cgroup beside it"
-as alice ctxctl cancel --wait "$other" >/dev/null
-ok $? "which ends"
+exits 0 "which ends" as alice ctxctl cancel --wait "$other"
 wait_until [ ! -e "$jobs/$other.1" ]
 ok $? "and its cgroup is removed"
-echo >/home/alice/limits
-as alice ctxctl wait "$id"
-is "$?" 45 "the first job's true end is known"
+open_gate /home/alice/limits
+exits 45 "the first job's true end is known" as alice ctxctl wait "$id"
 wait_until [ ! -e "$jobs/$id.1" ]
 ok $? "its cgroup is removed"
-is "$(systemctl --failed --no-legend | grep -c ctx)" 0 "no unit has failed"
+is "$(units_failed)" 0 "no unit has failed"
 rm -f "$conf" /home/alice/limits
-systemctl reload ctxd.service
-ok $? "the class is gone"
+exits 0 "the class is gone" reload

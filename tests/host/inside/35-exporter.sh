@@ -2,8 +2,7 @@
 # ctx-exporter: metrics through its socket unit; spans with the right that it needs, and without.
 plan 10
 
-systemctl start ctx-exporter.socket
-ok $? "the socket starts"
+exits 0 "the socket starts" systemctl start ctx-exporter.socket
 fetch() { python3 -c 'import sys,urllib.request; sys.stdout.write(urllib.request.urlopen("http://127.0.0.1:9469" + sys.argv[1], timeout=60).read().decode())' "$1"; }
 out=$(fetch /metrics)
 like "$out" 'ctx_up 1' "the first who asks starts it, and it answers"
@@ -31,13 +30,14 @@ python3 /run/collector.py 2>/dev/null &
 collector=$!
 printf '[traces]\noutbox = 100\n' >/etc/ctxd/ctxd.conf.d/traces.conf
 echo 'OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318' >/etc/ctxd/exporter.env
-systemctl reload ctxd.service
+reload
 as alice ctxctl submit --wait -n brew true >/dev/null
 systemctl start ctx-exporter.service
 wait_until sh -c 'journalctl --no-pager -q -u ctx-exporter.service | grep -q "administrators"'
 ok $? "without [access] exporters it is refused, and says so"
 printf '[traces]\noutbox = 100\n[access]\nexporters = ctx-exporter\n' >/etc/ctxd/ctxd.conf.d/traces.conf
-systemctl reload ctxd.service
+reload
+: >/run/collected
 wait_until grep -qx brew /run/collected
 ok $? "with it the span arrives"
 as alice ctxctl submit --wait -n second true >/dev/null
@@ -48,4 +48,4 @@ kill "$collector"
 systemctl stop ctx-exporter.service
 is "$(prop ctx-exporter.service Result)" success "it stops"
 rm /etc/ctxd/ctxd.conf.d/traces.conf /etc/ctxd/exporter.env
-systemctl reload ctxd.service
+reload

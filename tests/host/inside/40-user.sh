@@ -12,10 +12,9 @@ user_restarted() { # UNIT OLD-PID
 	pid=$(user_prop "$1" MainPID)
 	[ "$pid" != 0 ] && [ "$pid" != "$2" ] && [ "$(user_prop "$1" ActiveState)" = active ]
 }
-open_gate() { timeout 60 sh -c 'echo >/home/alice/gate'; }
 gated() { # STATUS: sets id, pid: a job that exits so when the gate is opened
 	id=$("${ctl[@]}" submit -- sh -c "echo ready; read x </home/alice/gate; exit $1") && wait_until said_ready "$id" "${ctl[@]}" submit &&
-		pid=$(user_field alice "$id" pid)
+		wait_until user_running alice "$id" && pid=$(user_field alice "$id" pid)
 }
 
 as alice mkfifo /home/alice/gate
@@ -34,10 +33,11 @@ is "$("${ctl[@]}" run -- id -un)" alice "a job runs as her"
 
 gated 40
 like "$(cat "/proc/$pid/cgroup")" "/app.slice/ctx-jobs.service/.*$id.1" "its cgroup is below ctx-jobs.service"
-is "$(wc -l <"$cgroup/ctxd.service/cgroup.procs")" 1 "in ctxd's own there is nothing but ctxd"
+is_alone() { [ "$(cat "$cgroup/ctxd.service/cgroup.procs")" = "$(user_prop ctxd.service MainPID)" ]; }
+wait_until is_alone # but for one that asks the name service
+ok $? "in ctxd's own there is nothing but ctxd"
 main=$(user_prop ctxd.service MainPID)
-user_systemctl alice restart ctxd.service
-ok $? "ctxd restarts"
+exits 0 "ctxd restarts" user_systemctl alice restart ctxd.service
 [ "$(user_prop ctxd.service MainPID)" != "$main" ] && alive "$pid"
 ok $? "the job lives"
 main=$(user_prop ctxd.service MainPID)
@@ -48,7 +48,7 @@ alive "$pid"
 ok $? "the job lives"
 main=$(user_prop ctx-spawner.service MainPID)
 user_systemctl alice restart ctx-spawner.service
-user_restarted ctx-spawner.service "$main" && alive "$pid"
+wait_until user_restarted ctx-spawner.service "$main" && alive "$pid"
 ok $? "the spawner restarts, the job lives"
 user_systemctl alice restart ctx-jobs.service && alive "$pid"
 ok $? "the holder of the cgroups restarts, the job lives"
@@ -56,37 +56,35 @@ user_systemctl alice stop ctxd.service ctxd.socket ctx-spawner.service ctx-spawn
 is "$(user_systemctl alice --failed --no-legend | wc -l)" 0 "all stop cleanly"
 alive "$pid"
 ok $? "the job lives"
-open_gate
+open_gate /home/alice/gate
 wait_until dead "$pid"
 user_systemctl alice start ctxd.socket ctx-spawner.socket
 is "$(user_prop ctxd.service ActiveState)" inactive "with the sockets alone ctxd does not run"
-"${ctl[@]}" wait "$id" 2>/dev/null
-is "$?" 40 "the first client starts it, and it knows how the job ended"
-is "$(user_prop ctxd.service ActiveState)" active "it runs"
+exits 40 "the first client starts it, and it knows how the job ended" "${ctl[@]}" wait "$id"
+user_active() { [ "$(user_prop "$1" ActiveState)" = active ]; }
+wait_until user_active ctxd.service
+ok $? "it runs"
 
 # An upgrade has the manager read the units again and restarts them.
 gated 41
 user_systemctl alice daemon-reload
-user_systemctl alice restart ctx-spawner.service ctxd.service
-ok $? "daemon-reload and restart of both"
+exits 0 "daemon-reload and restart of both" user_systemctl alice restart ctx-spawner.service ctxd.service
 alive "$pid"
 ok $? "the job lives"
-open_gate
-"${ctl[@]}" wait "$id" 2>/dev/null
-is "$?" 41 "its end is known"
+open_gate /home/alice/gate
+exits 41 "its end is known" "${ctl[@]}" wait "$id"
 
 # The last logout.
-out=$("${ctl[@]}" doctor)
-is "$?" 1 "who does not linger is told by doctor"
+exits 1 "who does not linger is told by doctor" "${ctl[@]}" doctor
 like "$out" 'loginctl enable-linger' "and what to do"
-trapping 'sleep 0.2; exit 9' "${ctl[@]}" submit
+trapping 'sleep 0.2; exit 9' "${ctl[@]}" submit --grace 1m
 end=$id
 trapping 'exit 0' "${ctl[@]}" submit --timeout 20m
 "${ctl[@]}" cancel --wait "$id" 2>/dev/null
 logout alice
 wait_until inactive "$manager"
 ok $? "she logs out: her session manager ends"
-[ ! -e "$cgroup" ]
+wait_until [ ! -e "$cgroup" ]
 ok $? "and nothing of hers runs"
 loginctl enable-linger alice
 ok $? "she lingers: it runs again, without a session"
@@ -98,5 +96,4 @@ out=$("${ctl[@]}" doctor)
 like "$out" "job $end" "doctor names it"
 unlike "$out" linger "and no word of lingering any more"
 "${ctl[@]}" resolve --as failed "$end" >/dev/null
-"${ctl[@]}" doctor >/dev/null
-is "$?" 0 "resolved, all is well"
+exits 0 "resolved, all is well" "${ctl[@]}" doctor

@@ -27,6 +27,7 @@ if [ "$waits" = yes ]; then
 	# Not SIGSTOP: systemd has SIGCONT follow its signal.
 	freeze=/sys/fs/cgroup$(prop ctxd.service ControlGroup)/cgroup.freeze
 	echo 1 >"$freeze"
+	wait_until grep -qx 'frozen 1' "${freeze%/*}/cgroup.events"
 	systemctl reload ctxd.service &
 	job=$!
 	wait_until state_is reloading
@@ -42,4 +43,4 @@ else
 	is "$(prop ctxd.service Type)" notify "systemd $version knows no better"
 fi
 rm $conf
-systemctl reload ctxd.service
+reload

@@ -14,7 +14,7 @@ facts() { # ID
 second() { field_is "$1" attempt 2; }
 
 is "$(prop ctxd.service ActiveState)" inactive "ctxd does not run: only its sockets are there"
-answers
+wait_until answers
 ok $? "the first client starts it"
 is "$(facts "$kept")" "interrupted shutdown 7  monitor" "who ended on TERM: interrupted, with what it exited with"
 like "$(cat $home/refused)" 'takes no new jobs' "it could ask ctxd to the last, which takes nothing new"
@@ -23,8 +23,7 @@ is "$(facts "$stubborn")" "interrupted shutdown  9 monitor" "who would not end: 
 wait_until second "$again"
 ok $? "who is to be retried is at the next attempt"
 is "$(ctxctl --json events "$again" | grep -c '"cause_code": *"shutdown"')" 2 "its first one's end is in the history"
-ctxctl wait "$queued"
-is "$?" 0 "what was queued runs"
+exits 0 "what was queued runs" ctxctl wait "$queued"
 is "$(ctxctl logs "$queued")" ran "once"
 is "$(field "$queued" attempt)" 1 "as its first attempt"
 out=$(ctxctl doctor)
@@ -33,8 +32,7 @@ like "$out" "job $stubborn" "and the other"
 wait_until said_ready "$again" ctxctl submit
 ctxctl cancel --wait "$again" >/dev/null 2>&1
 ctxctl resolve --as failed "$kept" >/dev/null && ctxctl resolve --as failed "$stubborn" >/dev/null
-ctxctl doctor >/dev/null
-is "$?" 0 "resolved, all is well"
+exits 0 "resolved, all is well" ctxctl doctor
 last=$(journalctl --no-pager -q -b -1 -u ctxd.service | grep 'stopping;' | tail -n 1)
 like "$last" 'stopping; 0 jobs go on' "ctxd was the last to go"
 systemctl start systemd-logind.service # she lingers

@@ -2,33 +2,38 @@
 # shellcheck shell=bash
 n=0
 plan() { echo "1..$1"; } # how many points this part has; its first words
+# Each of the following says one point, and has its status: what else is known of a failure may be said after it.
 ok() { # STATUS NAME
 	n=$((n + 1))
-	if [ "$1" = 0 ]; then echo "ok $n - ${*:2}"; else echo "not ok $n - ${*:2}"; fi
+	if [ "$1" = 0 ]; then
+		echo "ok $n - ${*:2}"
+	else
+		echo "not ok $n - ${*:2}"
+		return 1
+	fi
 }
 is() { # GOT WANT NAME
-	if [ "$1" = "$2" ]; then
-		ok 0 "${*:3}"
-	else
-		ok 1 "${*:3}"
-		printf '%s\n' "     got: $1" "    want: $2" | sed 's/^/# /'
-	fi
+	[ "$1" = "$2" ]
+	ok $? "${*:3}" || note "     got: $1" "    want: $2"
 }
 like() { # TEXT REGEX NAME
-	if [[ $1 =~ $2 ]]; then
-		ok 0 "${*:3}"
-	else
-		ok 1 "${*:3}"
-		printf '%s\n' "     got: $1" "    want: /$2/" | sed 's/^/# /'
-	fi
+	[[ $1 =~ $2 ]]
+	ok $? "${*:3}" || note "     got: $1" "    want: /$2/"
 }
 unlike() { # TEXT REGEX NAME
-	if [[ $1 =~ $2 ]]; then
-		ok 1 "${*:3}"
-		printf '%s\n' "     got: $1" "    not: /$2/" | sed 's/^/# /'
-	else
-		ok 0 "${*:3}"
-	fi
+	[[ ! $1 =~ $2 ]]
+	ok $? "${*:3}" || note "     got: $1" "     not: /$2/"
+}
+exits() { # STATUS NAME COMMAND...: what it printed is in $out
+	local rc
+	out=$("${@:3}" 2>&1)
+	rc=$?
+	[ "$rc" = "$1" ]
+	ok $? "$2" || note "    exit: $rc, not $1: ${*:3}" "    said: $out"
+}
+note() { # LINE...: comments; the status of a point that failed
+	printf '%s\n' "$@" | sed 's/^/# /'
+	return 1
 }
 wait_until() { # COMMAND...
 	local end=$((SECONDS + 60))
@@ -45,6 +50,12 @@ as() { # USER COMMAND...
 	shift
 	setpriv --reuid "$user" --regid "$user" --init-groups env -i PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 "$@"
 }
+reload() { ctxctl reload >/dev/null; } # unlike a reload of the unit it is over when the new configuration is in force
+# How a job ends whose gate is a FIFO. Nobody there to read: a failure, not the end of the test.
+open_gate() { # PATH
+	# shellcheck disable=SC2016 # for the inner shell
+	timeout 60 sh -c 'echo >"$1"' sh "$1" || echo "# nobody waits at $1"
+}
 prop() { systemctl show -P "$2" "$1"; }
 pick() { # FIELD, of a job on stdin
 	python3 -c 'import json,sys; j=json.load(sys.stdin); j=j[0] if isinstance(j,list) else j; v=j[sys.argv[1]]; print("" if v is None else v)' "$1"
@@ -53,7 +64,10 @@ field() { # ID FIELD
 	ctxctl --json status "$1" | pick "$2"
 }
 field_is() { [ "$(field "$1" "$2")" = "$3" ]; }
-alive() { [ -e "/proc/$1/stat" ] && [[ $(cut -d' ' -f3 "/proc/$1/stat") != Z ]]; }
+alive() { # PID: 0 and nothing are none
+	local stat
+	[ "${1:-0}" != 0 ] && stat=$(cat "/proc/$1/stat" 2>/dev/null) && [[ ${stat##*)} != " Z"* ]]
+}
 dead() { ! alive "$1"; }
 answers() { ctxctl status >/dev/null 2>&1; }
 restarted() { # UNIT OLD-PID
@@ -61,8 +75,21 @@ restarted() { # UNIT OLD-PID
 	pid=$(prop "$1" MainPID)
 	[ "$pid" != 0 ] && [ "$pid" != "$2" ] && [ "$(prop "$1" ActiveState)" = active ]
 }
-running() { field_is "$1" state running && [[ $(field "$1" pid) =~ ^[0-9]+$ ]]; } # and its process is known
+all_run='import json,sys; t=sys.stdin.read(); j=json.loads(t) if t.strip() else {}
+sys.exit(not all(x.get("state") == "running" and x.get("pid") for x in (j if isinstance(j, list) else [j])))'
+running() { ctxctl --json status "$@" | python3 -c "$all_run"; } # ID...: and their processes are known
 units_stop() { systemctl stop ctxd.service ctxd.socket ctx-spawner.service ctx-spawner.socket ctx-jobs.service "$@"; }
+# All is there that a client needs, as far as the first job would start it.
+units_start() {
+	systemctl start ctxd.socket ctx-spawner.socket ctxd.service && wait_until units_up
+}
+units_up() {
+	active ctxd.service && active ctx-spawner.service && active ctx-jobs.service && answers && ! pending 'ctx*'
+}
+pending() { # PATTERN: has the manager anything to do for such units, or, without one, for any but the test's own?
+	systemctl list-jobs --no-legend ${1+"$1"} | grep -qv ctx-test
+}
+booted() { ! pending; }
 units_failed() { systemctl list-units --all --failed --no-legend 'ctx*' | wc -l; }
 # A session of USER, as PAM and logind have it: its session manager runs from then on, until the last one of them ends.
 login() { # USER
@@ -84,6 +111,7 @@ user_ctxctl() { # USER WORD...
 user_field() { # USER ID FIELD
 	user_ctxctl "$1" --json status "$2" | pick "$3"
 }
+user_running() { user_ctxctl "$1" --json status "${@:2}" | python3 -c "$all_run"; } # USER ID...
 user_field_is() { [ "$(user_field "$1" "$2" "$3")" = "$4" ]; }
 user_answers() { user_ctxctl "$1" status >/dev/null 2>&1; }
 
