@@ -64,8 +64,14 @@ def _():
     i = int(d.ctl_ok("submit", "-w", "-n", "brew", "-v", "request=r-17", "sh", "-c", "exit 0", env=env))
     is_(d.ctl("submit", "--wait", "-p", i, "sh", "-c", "exit 3").code, 3)
     child = i + 1
-    is_(d.ctl("submit", "--wait", "-t", "200ms", "--grace", "200ms", "--shell", "trap '' TERM; while :; do sleep 0.05; done").code, 124)
-    late = child + 1
+
+    def deaf(seconds):
+        """A job that had closed its ears when its deadline passed."""
+        id = d.submit("-t", f"{int(seconds * 1000)}ms", "--grace", "200ms", "--shell", "trap '' TERM; echo deaf; while :; do sleep 0.05; done")
+        is_(d.ctl("wait", id).code, 124)
+        return id if d.logs(id) == "deaf\n" else None
+
+    late = in_time(deaf, (0.3, 3, 15, 60))
     arrived(c, i, child, late)
     s, = c.of(i)
     is_((s.trace, s.parent, s.state_text, s.name, s.status), (TRACE, PARENT, "vendor=x", "brew", 1))
@@ -143,10 +149,11 @@ def _():
 def _():
     with Varlink(d.sock) as v:
         ids = [r["job"]["id"] for r in v.pipeline([("Submit", {"argv": ["true"]})] * 1000)]
+        v.timeout = 200
         v.call("Wait", ids=ids[:300], any=False)
         d.kill9()
     d.start()
-    with Varlink(d.sock) as v:
+    with Varlink(d.sock, 200) as v:
         v.call("Wait", ids=ids)
     is_(outbox(), 1001)
     c = Collector()
@@ -161,16 +168,15 @@ def _():
 
 @case("the collector is away, busy, slow, answers garbage, takes a part: jobs go on, each span arrives")
 def _():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        port = s.getsockname()[1]
-    e = Exporter(f"http://127.0.0.1:{port}")
+    s = socket.socket()  # while nobody listens on it, who connects is refused; and nobody else gets the port
+    s.bind(("127.0.0.1", 0))
+    e = Exporter(f"http://127.0.0.1:{s.getsockname()[1]}")
     first = d.submit("true")
     d.wait_end(first)
     e.wait_log("spans wait in the outbox")
     is_(outbox(), 1)
-    c = Collector(port)
-    c.answers = [(503, {"Retry-After": "1"}, b"later"), (429, {}, b""), (302, {"Location": "http://127.0.0.1:1/"}, b""),
-                 (500, {}, b"\xff\0" * 40000), (401, {}, b"who are you"), (404, {}, b"")]
+    c = Collector(s, [(503, {"Retry-After": "1"}, b"later"), (429, {}, b""), (302, {"Location": "http://127.0.0.1:1/"}, b""),
+                      (500, {}, b"\xff\0" * 40000), (401, {}, b"who are you"), (404, {}, b"")])
     arrived(c, first)
     is_(len(c.of(first)), 1)
     e.wait_log("takes spans again")

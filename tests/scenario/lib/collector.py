@@ -55,9 +55,10 @@ def judge(s):
 
 
 class Collector:
-    """`answers`: what the next requests get, each (status, headers, body) or a function of the request; then 200."""
+    """`answers`: what the next requests get, each (status, headers, body) or a function of the request; then 200. SOCK: where it
+    is to listen, bound."""
 
-    def __init__(self, port=0):
+    def __init__(self, sock=None, answers=()):
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -72,12 +73,17 @@ class Collector:
 
         self.lock = threading.Lock()
         self.requests = []  # (path, headers, parsed body)
-        self.answers = []
+        self.answers = list(answers)
         self.always = None  # for all that `answers` has nothing for
         self.spans = []     # taken
         self.resources = []
         self.wrong = []
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler, bind_and_activate=not sock)
+        if sock:
+            self.server.socket.close()
+            self.server.socket = sock
+            self.server.server_address = sock.getsockname()
+            self.server.server_activate()
         self.server.daemon_threads = True
         self.server.handle_error = lambda request, address: None  # who is killed in the middle of a request
         self.port = self.server.server_address[1]
