@@ -57,8 +57,9 @@ class Talker:
 
     def stop(self):
         self.job.stop(STOP_NOW)
-        os.close(self.stdin)
-        return self.job.end()
+        r = self.job.end()
+        os.close(self.stdin)  # not before: it would end by itself
+        return r
 
 
 def fds_of(pid):
@@ -188,7 +189,7 @@ def _():
     is_(j.said(text="fds").text, "fds")
     t.do("r, w = os.pipe(); f = [os.dup(w) for _ in range(253)]; tell('STATUS=pipe', f); [os.close(n) for n in f]; os.close(w); "
          "os.read(r, 1)")
-    is_(fds_of(j.monitor), before, "descriptors of the monitor")
+    wait_until(lambda: fds_of(j.monitor) == before, f"the monitor to have {before} descriptors again")
     j.stop()
     j.end()
 
@@ -272,7 +273,7 @@ pid = os.fork()
 if pid == 0:
     k = 0
     fd = [os.open('/dev/null', 0)] * 10
-    while not stop:
+    while not stop or k <= 100:  # it is not shut out
         tell(f'STATUS=flood {k}\nX_CTX_PERCENT={k % 100}\nEXTEND_TIMEOUT_USEC={60000000 + k}\nWATCHDOG=1', fd)
         k += 1
     os.write(1, b'sent %d ' % k)
@@ -297,7 +298,6 @@ if pid == 0:
     ok(sent <= 16 * (took / 0.010 + 2) + 1024, f"{sent} datagrams in {took:.2f} s")
     ok(frames <= 2 * (took / 0.1 + 2), f"{frames} frames in {took:.2f} s")
     ok("asan" in BUILD or own_kib(j.monitor) <= small + 8, f"{small} -> {own_kib(j.monitor)} KiB")
-    ok(sent > 100, "and it is not shut out")
     t.do("tell('STATUS=final')")
     j.said(text="final")
     j.stop()
@@ -328,8 +328,8 @@ def _():
     s.ids = id
     is_(j.end().exit_code, 0)
     is_(j.progress().text, "alone")
-    j = s.talk("systemd-notify --no-block --status=quick; systemd-notify EXTEND_TIMEOUT_USEC=20000000; exec sleep 1000",
-               timeout=10, limit=100)
+    j = s.talk("systemd-notify --no-block --status=quick; systemd-notify EXTEND_TIMEOUT_USEC=200000000; exec sleep 1000",
+               timeout=100, limit=1000)
     x = j.link.recv()
     while x.kind != EXTENDED:
         x = j.link.recv()
@@ -340,17 +340,17 @@ def _():
 
 @case("the job moves its own deadline: later only, up to the limit, told, in HELLO and in the result")
 def _():
-    t = Talker(timeout=50, limit=30)
+    t = Talker(timeout=500, limit=300)
     j = t.job
     d = j.hello.deadline_ns
-    for said in ("1000000", "0", "", "-60000000", "60000000x", " 60000000", "infinity"):
+    for said in ("1000000", "0", "", "-600000000", "600000000x", " 600000000", "infinity"):
         t.do(f"tell('EXTEND_TIMEOUT_USEC={said}')")
     t.do("barrier()")
     c = j.connect()
     is_((c.expect(HELLO).deadline_ns, j.hello.flags), (d, 0), "not moved")
-    t.do("tell('EXTEND_TIMEOUT_USEC=60000000')")
+    t.do("tell('EXTEND_TIMEOUT_USEC=600000000')")
     x = j.link.expect(EXTENDED)
-    ok(d < x.deadline_ns <= boottime_ns() + 60_000_000_000, f"{x.deadline_ns - d}")
+    ok(d < x.deadline_ns <= boottime_ns() + 600_000_000_000, f"{x.deadline_ns - d}")
     ok(j.hello.started_us < x.at_us <= time.time_ns() // 1000, "when")
     is_(c.expect(EXTENDED).deadline_ns, x.deadline_ns)
     c = j.connect()
@@ -358,36 +358,47 @@ def _():
     is_(h.deadline_ns, x.deadline_ns)
     for said in ("18446744073709551615", "9" * 40):
         t.do(f"tell('EXTEND_TIMEOUT_USEC={said}'); barrier()")
-    is_(j.link.expect(EXTENDED).deadline_ns, d + 30_000_000_000, "the limit")
-    t.do("tell('EXTEND_TIMEOUT_USEC=90000000'); barrier()")
+    is_(j.link.expect(EXTENDED).deadline_ns, d + 300_000_000_000, "the limit")
+    t.do("tell('EXTEND_TIMEOUT_USEC=900000000'); barrier()")
     # A ctxd that had not heard of it cannot take it back.
-    j.extend(d + 20_000_000_000)
+    j.extend(d + 200_000_000_000)
     c = j.connect()
-    is_(c.expect(HELLO, flags=H_SELF_EXTENDED).deadline_ns, d + 30_000_000_000)
+    is_(c.expect(HELLO, flags=H_SELF_EXTENDED).deadline_ns, d + 300_000_000_000)
     # It gives more than the job may give itself, and then it is no more the job's doing.
-    j.extend(d + 31_000_000_000)
+    j.extend(d + 310_000_000_000)
     c = j.connect()
-    is_(c.expect(HELLO, flags=0).deadline_ns, d + 31_000_000_000)
-    t.do("tell('EXTEND_TIMEOUT_USEC=90000000'); barrier()")
+    is_(c.expect(HELLO, flags=0).deadline_ns, d + 310_000_000_000)
+    t.do("tell('EXTEND_TIMEOUT_USEC=900000000'); barrier()")
     j.stop()
     r = j.end()
-    is_((r.flags, r.deadline_ns), (TERMED, d + 31_000_000_000))
+    is_((r.flags, r.deadline_ns), (TERMED, d + 310_000_000_000))
 
 
 @case("a job that extends itself without end is stopped at the limit; once stopping it cannot")
 def _():
-    t = Talker("signal.signal(15, lambda *a: (tell('EXTEND_TIMEOUT_USEC=60000000'), barrier(), os._exit(7)))", timeout=0.3, limit=0.7)
-    j = t.job
-    t.begin("while True: tell('EXTEND_TIMEOUT_USEC=5000000'); barrier()")
-    r = j.end()
+    def build(n):
+        t = Talker("signal.signal(15, lambda *a: (tell('EXTEND_TIMEOUT_USEC=600000000'), barrier(), os._exit(7)))", timeout=n,
+                   limit=2 * n)
+        t.begin("while True: tell('EXTEND_TIMEOUT_USEC=500000000'); barrier()")
+        r = t.job.end()
+        return r.flags & SELF_EXTENDED and (n, t.job, r)
+
+    n, j, r = in_time(build, (0.3, 3, 15, 40))
     is_((r.exit_code, r.stop_cause, r.flags), (7, CAUSE_DEADLINE, TERMED | SELF_EXTENDED))
-    is_(r.deadline_ns, j.hello.deadline_ns + 700_000_000)
-    ok(r.term_us - r.started_us >= 900_000, f"TERM after {r.term_us - r.started_us} us")
+    limit = j.hello.deadline_ns + round(2 * n * 1e9)
+    is_(r.deadline_ns, limit)
+    after = (limit - j.hello.started_ns) // 1000
+    ok(r.term_us - r.started_us >= after - 50_000, f"TERM after {r.term_us - r.started_us} us, not {after}")
+
     # Without a limit beyond its deadline it cannot at all.
-    t = Talker(timeout=0.5)
-    t.begin("tell('EXTEND_TIMEOUT_USEC=5000000'); signal.pause()")
-    r = t.job.end()
-    is_((r.stop_cause, r.flags, r.deadline_ns), (CAUSE_DEADLINE, TERMED, t.job.hello.deadline_ns))
+    def build_without(n):
+        t = Talker(timeout=n)
+        t.begin("tell('EXTEND_TIMEOUT_USEC=500000000'); barrier(); os.write(1, b'told'); signal.pause()")
+        r = t.job.end()
+        is_((r.stop_cause, r.flags, r.deadline_ns), (CAUSE_DEADLINE, TERMED, t.job.hello.deadline_ns))
+        return t.job.output() == b"told"
+
+    in_time(build_without, (0.5, 3, 15, 60))
 
 
 @case("watchdog: silence stops the job, with its cause; only WATCHDOG=1 is a sign of life")
@@ -398,30 +409,50 @@ def _():
     is_((r.exit_code, r.flags, r.stop_cause), (-signal.SIGTERM, TERMED, CAUSE_WATCHDOG))
     ok(r.term_us - r.started_us >= 290_000, f"TERM after {r.term_us - r.started_us} us")
     ok(j.result() == r, "the file")
-    j = s.talk("while True: tell('STATUS=x\\nREADY=1\\nX_CTX_PERCENT=1\\nEXTEND_TIMEOUT_USEC=90000000\\nWATCHDOG=0\\nWATCHDOG=11\\n"
-               "WATCHDOG=\\nBARRIER=1'); time.sleep(0.02)", python=True, watchdog=0.5, limit=100)
-    is_(j.end().stop_cause, CAUSE_WATCHDOG)
+
+    def build(n):
+        j = s.talk("while True: tell('STATUS=x\\nREADY=1\\nX_CTX_PERCENT=1\\nEXTEND_TIMEOUT_USEC=900000000\\nWATCHDOG=0\\n"
+                   "WATCHDOG=11\\nWATCHDOG=\\nBARRIER=1'); time.sleep(0.02)", python=True, watchdog=n, limit=1000)
+        is_(j.end().stop_cause, CAUSE_WATCHDOG)
+        return j.progress()
+
+    in_time(build, (0.5, 5, 30))
+
     # Deaf to TERM: the grace, then KILL.
-    j = s.sh("trap '' TERM; while :; do sleep 0.1; done", watchdog=0.2, grace=0.3)
-    r = j.end()
-    is_((r.exit_code, r.flags, r.stop_cause), (-signal.SIGKILL, TERMED | KILL_SENT, CAUSE_WATCHDOG))
+    def build_deaf(n):
+        j = s.sh("trap '' TERM; echo up; while :; do sleep 0.1; done", watchdog=n, grace=0.3)
+        r = j.end()
+        is_((r.flags & TERMED, r.stop_cause), (TERMED, CAUSE_WATCHDOG))
+        return j.output() == b"up\n" and r
+
+    r = in_time(build_deaf, (0.2, 3, 15))
+    is_((r.exit_code, r.flags), (-signal.SIGKILL, TERMED | KILL_SENT))
 
 
 @case("watchdog: a job that shows life is left alone, then not; what is being stopped has its cause already")
 def _():
-    t = Talker(watchdog=2.5)
-    j = t.job
-    t.do("for _ in range(34): tell('WATCHDOG=1'); time.sleep(0.1)")
-    ok(not exited(j.hello.pid), "alive after more than its watchdog")
-    r = j.end()
-    is_(r.stop_cause, CAUSE_WATCHDOG)
-    ok(r.term_us - r.started_us >= 5_800_000, f"TERM after {r.term_us - r.started_us} us")
-    j = s.sh("trap '' TERM; echo up; while :; do sleep 0.1; done", watchdog=0.5, grace=1)
-    wait_until(lambda: j.output() == b"up\n", "the job to be deaf")
-    j.stop()
-    r = j.end()
+    def build(n):
+        """Shows life for longer than the watchdog waits, without a gap as long as that."""
+        t = Talker(watchdog=n)
+        t.begin(f"for _ in range(34): tell('WATCHDOG=1'); time.sleep({n / 25})")
+        r = t.job.end()
+        is_(r.stop_cause, CAUSE_WATCHDOG)
+        return t.job.output() == b"1." and (n, r)
+
+    n, r = in_time(build, (2, 10, 30))
+    ok(r.term_us - r.started_us >= (34 / 25 + 1) * n * 1e6 - 50_000, f"TERM after {r.term_us - r.started_us} us, watchdog {n} s")
+
+    def build_stopping(n):
+        """Deaf, and told to stop, before the watchdog has anything to say; which it would have within the grace."""
+        j = s.sh("trap '' TERM; echo up; while :; do sleep 0.1; done", watchdog=n, grace=2 * n)
+        wait_until(lambda: j.output() == b"up\n" or exited(j.hello.pid), "the job to be deaf")
+        j.stop()
+        r = j.end()
+        return r.stop_cause == CAUSE_REQUEST and (n, r)
+
+    n, r = in_time(build_stopping, (0.5, 5, 30))
     is_((r.stop_cause, r.flags), (CAUSE_REQUEST, TERMED | KILL_SENT))
-    ok(r.kill_us - r.term_us >= 950_000, "the whole grace")
+    ok(r.kill_us - r.term_us >= 2 * n * 1e6 - 50_000, "the whole grace")
 
 
 @case("a warning before the deadline: to the main process, again when the deadline moved, not while stopping")
@@ -442,7 +473,7 @@ def _():
                warn=60, warn_signal=signal.SIGUSR2, limit=100)
     j = t.job
     t.do("1")
-    start = boottime_ns()
+    start, began = boottime_ns(), time.monotonic()
     near(j, 60, 0.3)
     t.do("while len(w) < 1: time.sleep(0.01)")
     # However its deadline is moved because of that, it is not warned more often than each second.
@@ -452,17 +483,21 @@ def _():
     near(j, 60, 1.5)
     t.do("while len(w) < 3: time.sleep(0.01)")
     t.do("os.write(1, b'at %s end ' % ' '.join(str(n) for n in w).encode())")
+    took = time.monotonic() - began
     at = [int(n) for n in j.output().split(b"at ")[1].split(b" end")[0].split()]
-    is_(len(at), 3)
-    ok(at[0] >= start + 300_000_000, "not before its time")
-    ok(at[1] - at[0] >= 900_000_000 and at[2] - at[1] >= 900_000_000, f"{at}")
+    # When it was sent is not known, but it was not after it came.
+    ok(all(n >= start + 300_000_000 + i * 990_000_000 for i, n in enumerate(at)), f"none before its time: {start}, {at}")
+    ok(3 <= len(at) <= took + 2, f"{at} in {took} s")
     t.stop()
     # None once stopping.
     t = Talker("signal.signal(15, signal.SIG_IGN); signal.signal(10, lambda *a: os.write(1, b'warned'))", timeout=1000, warn=100,
                grace=1)
     t.do("1")
+    os.kill(t.job.monitor, signal.SIGSTOP)  # so that it reads both at once
+    wait_until(lambda: proc_state(t.job.monitor) == "T", "the monitor to stand still")
     near(t.job, 100, 0.5)
     t.job.stop()
+    os.kill(t.job.monitor, signal.SIGCONT)
     is_(t.job.end().flags, TERMED | KILL_SENT)
     ok(b"warned" not in t.job.output(), "none while stopping")
 
@@ -572,15 +607,17 @@ def _():
 
 @case("a directory that serves again has a socket of its own and nothing that another job said")
 def _():
-    served = 0
-    for i in range(6):
+    served = i = 0
+    while i < 6 or not served and i < 100:  # one serves only within a second
         j = s.talk(f"tell('STATUS=job {i}'); barrier(); barrier()" if i % 2 == 0 else "pass", python=True)
         served += os.path.exists(os.path.join(j.dir, "mark"))
         with open(os.path.join(j.dir, "mark"), "w", encoding="ascii"):
             pass
         is_(j.end().exit_code, 0)
         is_(j.progress() and j.progress().text, f"job {i}" if i % 2 == 0 else None)
+        wait_until(lambda: not os.path.exists(f"/proc/{j.monitor}"), "the spawner to have reaped its monitor")
         s.forget(j.id, 1)
+        i += 1
     ok(served, "one has served again")
 
 
@@ -672,7 +709,7 @@ def _():
         s.forget(i, 1, wait=False)
     s.sync()
     is_(s.dirs(), [])
-    is_(children(s.pid), [])
+    wait_until(lambda: not children(s.pid), "the last monitor to be gone")
     s.close()
 
 
