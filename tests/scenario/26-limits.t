@@ -53,7 +53,7 @@ def limits_of(text):
 
 
 def ready(id, daemon=d):
-    wait_until(lambda: "ready" in daemon.logs(id), f"job {id} to be ready", 60)
+    wait_until(lambda: "ready" in daemon.logs(id), f"job {id} to be ready")
     return id
 
 
@@ -161,6 +161,14 @@ def cgroup_base():
     return None
 
 
+def remove(path):
+    try:
+        os.rmdir(path)
+    except OSError:
+        return False
+    return True
+
+
 @case_if(os.geteuid() == 0 and cgroup_base, "in a cgroup: what its controllers enforce is set, what they do not is said; usage is read from it")
 def _():
     base = cgroup_base()
@@ -177,7 +185,7 @@ def _():
     id = v.call("Submit", **{"class": "boxed", "argv": [
         "sh", "-c", "echo ready; i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done; exec sleep 1000"]})["job"]["id"]
     v.close()
-    wait_until(lambda: "ready" in s.logs(id), "the job to run", 60)
+    wait_until(lambda: "ready" in s.logs(id), "the job to run")
     got = {name: open(os.path.join(base, f"{id}.1", name), encoding="ascii").read().split()
            for name in ("memory.max", "memory.oom.group", "cpu.max", "pids.max") if name.split(".")[0] in there}
     want = {"memory.max": ["67108864"], "memory.oom.group": ["1"], "cpu.max": ["150000", "100000"], "pids.max": ["20"]}
@@ -192,7 +200,7 @@ def _():
     wait_until(lambda: not os.path.exists(os.path.join(base, f"{id}.1")), "its cgroup to be removed")
     s.stop()
     s.cleanup()
-    os.rmdir(base)
+    wait_until(lambda: remove(base), "nobody to be in the cgroup")
 
 
 @case("a tree that ignores the stop signal: who asked, TERM and KILL and how many they found, main process, tree")
@@ -220,7 +228,7 @@ def _():
     d.ctl_ok("cancel", "--now", id)
     stop = d.wait_state(id, "canceled")["stop"]
     is_((stop["term_at"], stop["term_processes"], stop["kill_processes"]), (None, None, 3))
-    id = ready(d.submit("--", "sh", "-c", "echo ready; exec sleep 1000"))
+    id = ready(d.submit("--grace", "60s", "--", "sh", "-c", "echo ready; exec sleep 1000"))
     d.ctl_ok("cancel", id)
     stop = d.wait_state(id, "canceled")["stop"]
     is_((stop["term_processes"], stop["kill_at"], stop["kill_processes"]), (1, None, None))
@@ -228,7 +236,15 @@ def _():
 
 @case("a deadline: asked by nobody, when the signal went out")
 def _():
-    job = d.wait_end(deaf("-t", "1s"))
+    def build(seconds):
+        """One that is ready by the signal."""
+        id = d.submit("-t", f"{seconds}s", "--grace", "200ms", "--", "sh", "-c", DEAF)
+        wait_until(lambda: "ready" in d.logs(id) or d.job(id)["state"] not in ("queued", "running"), f"job {id} to be ready")
+        in_vain = d.job(id)["state"] != "running"
+        job = d.wait_end(id)
+        return None if in_vain else job
+
+    job = in_time(build, (1, 10, 60))
     stop = job["stop"]
     is_(job["state"], "deadline_exceeded")
     is_((stop["by_uid"], stop["by_pid"], stop["by_parent"], stop["term_processes"]), (None, None, None, 3))

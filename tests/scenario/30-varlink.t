@@ -48,6 +48,13 @@ def submit(v, *argv, **kw):
     return v.call("Submit", argv=list(argv), **kw)["job"]
 
 
+def run_it(v, *argv, **kw):
+    """Id of a job that runs."""
+    id = submit(v, *argv, **kw)["id"]
+    wait_until(lambda: v.call("Get", id=id)["job"]["state"] == "running", f"job {id} to run")
+    return id
+
+
 def read_logs(v, id, **kw):
     out, dropped = b"", 0
     for r in v.call_more("Logs", id=id, **kw):
@@ -112,7 +119,7 @@ def _():
     fifo = os.path.join(d.dir, "order")
     os.mkfifo(fifo)
     with Varlink(d.sock) as v, Varlink(d.sock) as w:
-        id = submit(v, "sh", "-c", f"read x <{fifo}")["id"]
+        id = run_it(v, "sh", "-c", f"read x <{fifo}")
         for method, params in (("Wait", {"ids": [id]}), ("Get", {"id": id}), ("Stats", {})):
             w.send(method, params)
         is_(v.call("Get", id=id)["job"]["state"], "running")
@@ -241,7 +248,7 @@ def _():
 def _():
     with Varlink(d.sock) as v:
         quick = [submit(v, "true")["id"] for _ in range(3)]
-        long = submit(v, "sleep", "1000")["id"]
+        long = run_it(v, "sleep", "1000")
         is_([j["id"] for j in v.call("Wait", ids=[quick[1], quick[0], quick[1]])["jobs"]], [quick[1], quick[0]])
         got = v.call("Wait", ids=[long, *quick], any=True)["jobs"]
         ok(got and all(j["id"] in quick for j in got))
