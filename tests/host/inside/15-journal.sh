@@ -13,10 +13,11 @@ wait_until has "CTX_ID=$id" _SYSTEMD_UNIT=ctx-spawner.service
 like "$(lines MESSAGE "CTX_ID=$id" _SYSTEMD_UNIT=ctx-spawner.service)" "job=$id\.1 starts uid=" "and what the spawner did for it"
 is "$(lines CTX_CLASS "CTX_ID=$id" CTX_STATE=succeeded)" default "CTX_CLASS"
 is "$(lines CTX_NAME "CTX_ID=$id" CTX_STATE=succeeded)" brew "CTX_NAME"
-is "$(lines CTX_ID CTX_TRACE_ID=0af7651916cd43dd8448eb211c80319c CTX_STATE=running)" "$id" "by its trace"
-is "$(lines CTX_ID CTX_VALUE_REQUEST=r-17 CTX_STATE=running)" "$id" "by a value"
-is "$(lines SYSLOG_IDENTIFIER "CTX_ID=$id" CTX_STATE=running)" ctxd "said by ctxd"
-is "$(lines PRIORITY "CTX_ID=$id" CTX_STATE=running)" 6 "at its priority"
+of_ctxd=(CTX_STATE=running _SYSTEMD_UNIT=ctxd.service)
+is "$(lines CTX_ID CTX_TRACE_ID=0af7651916cd43dd8448eb211c80319c "${of_ctxd[@]}")" "$id" "by its trace"
+is "$(lines CTX_ID CTX_VALUE_REQUEST=r-17 "${of_ctxd[@]}")" "$id" "by a value"
+is "$(lines SYSLOG_IDENTIFIER "CTX_ID=$id" "${of_ctxd[@]}")" ctxd "said by ctxd"
+is "$(lines PRIORITY "CTX_ID=$id" "${of_ctxd[@]}")" 6 "at its priority"
 
 # Every line, whoever says it, and not only of a state that changes.
 fields() { # ID: how many of its lines lack one of the fields, after how many there are
