@@ -267,11 +267,12 @@ same_file(int a, int b)
 }
 
 /* The job shall be able to open /dev/stderr by name. launch.c has made sure that the file was
- * ctxd's to give. */
+ * ctxd's to give. ctxd can read it all the time: as its owner, then as its group, whose right is
+ * there before. */
 static int
 give_output(int fd, const struct spec *s)
 {
-	if (fchown(fd, s->uid, s->out_gid) < 0 || fchmod(fd, 0640) < 0)
+	if (fchmod(fd, 0640) < 0 || fchown(fd, s->uid, s->out_gid) < 0)
 		return -errno;
 	return 0;
 }

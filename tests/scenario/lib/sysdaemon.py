@@ -34,6 +34,7 @@ os.dup2(s.fileno(), 3)
 os.set_inheritable(3, True)  # it may have been 3 already
 os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
 if uid:
+    os.umask(0o077)  # of the unit of ctxd
     os.setgroups([])
     os.setgid(uid)
     os.setuid(uid)
