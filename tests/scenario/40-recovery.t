@@ -1,5 +1,7 @@
 #!/usr/bin/python3
 """The recovery table of RECOVERY.md, line by line, with real deaths."""
+import contextlib
+import datetime
 import os
 import re
 import shutil
@@ -13,13 +15,23 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 import spawnerdrv as drv  # noqa: E402
 from ctxtest import *  # noqa: E402,F403
+from ctxtest import proc_stat  # noqa: E402
 
 CONF = "[limits]\nrunning = 20\n[deadline]\ngrace = 500ms\n"
 d = Daemon(conf=CONF)
 
 
 def kill(pid, sig=signal.SIGKILL):
+    need(pid > 0, "a process")
     os.kill(pid, sig)
+
+
+def leave(pid):
+    """Ask a spawner to go, which may have gone by itself, for it has nothing to do."""
+    if pid:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+        gone(pid)
 
 
 def gone(pid):
@@ -87,11 +99,21 @@ def _():
 
 @case("a deadline is kept while ctxd is down")
 def _():
-    i = d.submit("-t", "1s", "--", "sh", "-c", "trap '' TERM; (setsid sh -c 'trap \"\" TERM; sleep 1000' &) ; sleep 1000")
-    wait_until(lambda: d.job(i)["pid"], "a pid")
-    mon = d.monitor_pid(i)
-    wait_until(lambda: len(d.job_pids(i)) >= 3, "its tree")
-    d.kill9()
+    def build(seconds):
+        """A tree, its monitor, and no ctxd, before the deadline."""
+        i = d.submit("-t", f"{seconds}s", "--", "sh", "-c", "trap '' TERM; (setsid sh -c 'trap \"\" TERM; sleep 1000' &) ; sleep 1000")
+        wait_until(lambda: len(d.job_pids(i)) >= 3 or d.job(i)["state"] not in ("queued", "running"), "its tree")
+        j = d.wait_started(i)
+        mon = proc_stat(j["pid"])
+        d.kill9()
+        at = datetime.datetime.fromisoformat(j["deadline_at"].replace("Z", "+00:00"))
+        if mon and datetime.datetime.now(datetime.timezone.utc) < at:
+            return i, mon[1]
+        d.start()
+        d.wait_end(i)
+        return None
+
+    i, mon = in_time(build, (1, 10, 60))
     gone(mon)
     is_(d.job_pids(i), [], "processes of the job after its deadline")
     d.start()
@@ -143,7 +165,8 @@ def _():
     j = d.wait_end(i)
     is_((j["state"], j["survivors_possible"]), ("interrupted", True))
     for p in d.job_pids(i):
-        kill(p)
+        with contextlib.suppress(ProcessLookupError):
+            kill(p)
 
 
 @case("ctxd and spawner killed together: the monitor is adopted by the new ones")
@@ -361,20 +384,14 @@ def _():
         b[0] = ord("0") if b[0] != ord("0") else ord("1")
         f.seek(0)
         f.write(b)
-    sp = d.spawner_pid()
-    if sp:
-        kill(sp, signal.SIGTERM)
-        gone(sp)
+    leave(d.spawner_pid())
     d.start(spawner=False)
     d.wait_log(r"belongs to another database")
     i = d.submit("true")
     is_(d.job(i)["state"], "queued")
     d.stop()
     shutil.rmtree(d.run)
-    sp = d.spawner_pid()
-    if sp:
-        kill(sp, signal.SIGTERM)
-        gone(sp)
+    leave(d.spawner_pid())
     d.start()
     is_(d.wait_end(i)["state"], "succeeded")
 

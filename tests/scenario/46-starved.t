@@ -14,31 +14,11 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from apitest import *  # noqa: E402,F403
+from failing import failing  # noqa: E402
 from sysdaemon import ALICE, SystemDaemon, identity  # noqa: E402
 
 # Of no other test: their processes are counted.
 OWN_UID, CROWDED, OTHER = 61037, 61038, 61039
-
-
-def traced(pid):
-    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as f:
-        return not any(line == "TracerPid:\t0\n" for line in f)
-
-
-@contextlib.contextmanager
-def failing(pid, calls, error):
-    """Each of the system CALLS of PID fails with ERROR."""
-    p = subprocess.Popen(["strace", "-qq", "-o", "/dev/null", "-p", str(pid), "-e", f"trace={calls}", "-e", f"inject={calls}:error={error}"],
-                         stderr=subprocess.PIPE)
-    wait_until(lambda: traced(pid) or p.poll() is not None, "strace to attach")
-    need(p.poll() is None, f"no process can be traced: {p.stderr}")
-    try:
-        yield
-    finally:
-        p.terminate()
-        p.wait()
-        p.stderr.close()
-        wait_until(lambda: not os.path.exists(f"/proc/{pid}") or not traced(pid), "strace to let go")
 
 
 @contextlib.contextmanager
@@ -172,9 +152,9 @@ def _():
 def _():
     d = Daemon()
     with Varlink(d.sock) as v:
-        g = Runs(d, v)
         spawner = d.spawner_pid()
-        n = descriptors(spawner)
+        n = descriptors(spawner)  # before the first job, of which some may be open for a while
+        g = Runs(d, v)
         # None of those that come with a job; some, but not all it needs to start one.
         for more in (0, 2, 6):
             with limited(spawner, resource.RLIMIT_NOFILE, n + more):
@@ -189,27 +169,44 @@ def _():
     d.cleanup()
 
 
-@case("a monitor has no descriptor left: when it has, its job is stopped with all that belongs to it, ends are told, and ctxd finds it again")
-def _():
-    d = Daemon()
-    with Varlink(d.sock) as v:
-        a, g = v.call("Submit", argv=["sh", "-c", "trap '' TERM; (trap '' TERM; sleep 1000) & sleep 1000; wait"], grace_usec=100000)["job"]["id"], Runs(d, v)
-        wait_until(lambda: len(d.job_pids(a)) == 3, "its processes")
-        monitors = [d.monitor_pid(a), d.monitor_pid(g.id)]
-        with contextlib.ExitStack() as stack:
-            for m in monitors:
-                stack.enter_context(limited(m, resource.RLIMIT_NOFILE, 1))
-            v.call("Cancel", id=a)
-            g.end()
-            d.kill9()
-            d.start()
-    with Varlink(d.sock) as v:
-        g.v = v
-        g.check()
-        is_(end_of(v, a)["state"], "canceled")
-    wait_until(lambda: not d.job_pids(a), "all of it to be dead")
+def monitors_without_descriptors(d, connect):
+    stubborn = ["sh", "-c", "trap '' TERM; (trap '' TERM; sleep 1000) & sleep 1000; wait"]
+    with contextlib.ExitStack() as stack, connect() as v:
+        wait_until(lambda: v.call("Stats")["spawner_up"], "the spawner")
+        stops = [v.call("Submit", argv=stubborn, grace_usec=100000)["job"]["id"] for _ in range(2)]
+        ends = [Runs(d, v) for _ in range(2)]
+        wait_until(lambda: all(len(d.job_pids(id)) == 3 for id in stops), "their processes")
+        for id in (*stops, *(g.id for g in ends)):
+            stack.enter_context(limited(d.monitor_pid(id), resource.RLIMIT_NOFILE, 1))
+        # ctxd is told over the connections that there are.
+        v.call("Cancel", id=stops[0])
+        is_(end_of(v, stops[0])["state"], "canceled")
+        is_(d.job_pids(stops[0]), [], "what is left of it")
+        ends[0].end()
+        ends[0].check()
+        # There is no ctxd: what a monitor cannot say it writes.
+        v.call("Cancel", id=stops[1])
+        v.call("Get", id=stops[1])  # so the monitor has been told, too
+        ends[1].end()
+        d.kill9()
+        d.start()
+        with connect() as again:
+            ends[1].v = again
+            ends[1].check()
+            is_(end_of(again, stops[1])["state"], "canceled")
+            is_(d.job_pids(stops[1]), [], "what is left of it")
     content(d)
     d.cleanup()
+
+
+WITHOUT = "a monitor has no descriptor left: ends are told all the same, a job is stopped in time with all that belongs to it, and both" \
+          " are found by the next ctxd"
+
+
+@case(WITHOUT)
+def _():
+    d = Daemon()
+    monitors_without_descriptors(d, lambda: Varlink(d.sock))
 
 
 def unlimited_inotify():
@@ -273,6 +270,7 @@ def _():
     without = [Runs(d, v), Runs(d, v)]
     for w in without:
         ok(not has_cgroup(w.id), "without one")
+    d.wait_log("jobs run without")
     is_(d.log_text().count("jobs run without"), 1, "said once")
     is_(v.call("Stats")["cgroup"], False)
     r = d.ctl("doctor")
@@ -300,11 +298,27 @@ def _():
     d.cleanup()
 
 
+@case_if(PARENT, WITHOUT + "; with cgroups")
+def _():
+    d = SystemDaemon(spawner_args=["--cgroup", PARENT])
+
+    def connect():
+        with identity(ALICE):
+            return Varlink(d.sock)
+
+    monitors_without_descriptors(d, connect)
+
+
 @case("the directory of cgroups goes away")
 def _():
+    def removed():
+        with contextlib.suppress(OSError):  # somebody is in it, or it is removed by whoever made it
+            for path, _, _ in os.walk(PARENT, topdown=False):
+                os.rmdir(path)
+        return not os.path.exists(PARENT)
+
     if PARENT:
-        for path, _, _ in os.walk(PARENT, topdown=False):
-            os.rmdir(path)
+        wait_until(removed, "nobody to be in them")
 
 
 @case_if(shutil.which("strace"), "the end of a job cannot be given its name in the run directory: it is told all the same, and kept")
@@ -366,7 +380,13 @@ def _():
         def log_of(id):
             return [line for line in d.log_text().splitlines() if f"job={id} " in line and "ctx-spawner" not in line]
 
-        is_([len(log_of(failed)), len(log_of(again.id))], [2, 1])
+        def asked(method):
+            """The reply; what is asked in the moment of a commit that fails is refused with it."""
+            with contextlib.suppress(VarlinkError):
+                return v.call(method)
+
+        # A line may come a moment after the reply.
+        wait_until(lambda: [len(log_of(failed)), len(log_of(again.id))] == [2, 1], "their edges to be told")
         with failing(d.proc.pid, "pwrite64,fdatasync,fsync", "EROFS"):
             for method, params in (("Submit", {"argv": ["true"]}), ("Retry", {"id": failed})):
                 try:
@@ -379,8 +399,8 @@ def _():
             wait_until(lambda: d.log_text().count("could not be written") > n, "its end to be tried")
             is_([len(log_of(failed)), len(log_of(again.id))], [2, 1], "nothing of this has happened")
             d.wait_note("STATUS=The database cannot be written")
-            is_(v.call("Stats")["storage_ok"], False)
-            like(d.ctl("doctor").out, "^storage: ")
+            is_(wait_until(lambda: asked("Stats"), "an answer")["storage_ok"], False)
+            wait_until(lambda: d.ctl("doctor").out.startswith("storage: "), "doctor to say so")
             n = len(d.notes())
         wait_until(lambda: any("STATUS=Serving" in note for note in d.notes()[n - 1:]), "that to be told")
         is_(v.call("Stats")["storage_ok"], True)
