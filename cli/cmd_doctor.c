@@ -48,17 +48,6 @@ problem(struct doctor *d, const char *text)
 									 : 0;
 }
 
-/* How many jobs need a spawner now? */
-static int64_t
-live_jobs(const json_t *stats)
-{
-	const json_t *jobs = json_object_get(stats, "jobs");
-
-	return json_integer_value(json_object_get(jobs, "queued")) +
-	       json_integer_value(json_object_get(jobs, "running")) +
-	       json_integer_value(json_object_get(jobs, "stopping"));
-}
-
 /* Little room: below a megabyte, or a twentieth of it where that is less than a gigabyte. */
 static int
 check_space(struct doctor *d, const json_t *stats)
@@ -130,6 +119,20 @@ check_rows(struct doctor *d, const json_t *stats)
 	return problem(d, text);
 }
 
+static int
+check_journal(struct doctor *d, const json_t *stats)
+{
+	char text[200];
+
+	if (!json_is_false(json_object_get(stats, "journal_ok")))
+		return 0;
+	(void)snprintf(text, sizeof(text),
+		       "journal: it does not take the output of jobs, which stays in the files "
+		       "until it does (%" PRId64 " jobs)",
+		       (int64_t)json_integer_value(json_object_get(stats, "journal_waiting")));
+	return problem(d, text);
+}
+
 /* What a user's own daemon runs ends with the user's manager, if it is a unit of that. */
 static int
 check_linger(struct doctor *d, const json_t *stats)
@@ -173,6 +176,8 @@ check_surroundings(struct doctor *d, const json_t *stats)
 		r = check_clock(d, stats);
 	if (r == 0)
 		r = check_limits(d, stats);
+	if (r == 0)
+		r = check_journal(d, stats);
 	if (r == 0 && json_is_true(json_object_get(stats, "draining")))
 		r = problem(d, "shutdown: nothing is accepted or started until ctxd is started "
 			       "anew");
@@ -190,19 +195,14 @@ static int
 check_daemon(struct doctor *d)
 {
 	_cleanup_(conn_jsonp) json_t *stats = NULL;
-	const char *mode;
-	bool idle;
 	int r = conn_call(d->cli, d->c, "Stats", json_object(), &stats);
 
 	if (r)
 		return r;
-	mode = json_string_value(json_object_get(stats, "mode"));
-	/* A private spawner leaves when it has nothing to do. */
-	idle = mode && strcmp(mode, "user") == 0 && live_jobs(stats) == 0;
 	if (!json_is_true(json_object_get(stats, "storage_ok")))
 		r = problem(d, "storage: the database cannot be written; new jobs are refused, "
 			       "ends are kept until it can");
-	if (r == 0 && !idle && !json_is_true(json_object_get(stats, "spawner_up")))
+	if (r == 0 && json_is_true(json_object_get(stats, "spawner_missing")))
 		r = problem(d, "spawner: not connected; nothing can be started (see the log of "
 			       "ctx-spawner)");
 	return r ? r : check_surroundings(d, stats);

@@ -156,19 +156,6 @@ number(const json_t *o, const char *key)
 	return (int64_t)json_integer_value(json_object_get(o, key));
 }
 
-/* A private spawner leaves when there is nothing to do. */
-static bool
-spawner_missing(const json_t *stats)
-{
-	const char *mode = json_string_value(json_object_get(stats, "mode"));
-	const json_t *jobs = json_object_get(stats, "jobs");
-
-	if (json_is_true(json_object_get(stats, "spawner_up")))
-		return false;
-	return !mode || strcmp(mode, "user") != 0 ||
-	       number(jobs, "queued") + number(jobs, "running") + number(jobs, "stopping") > 0;
-}
-
 bool
 collect_health(struct collect *c, struct buf *out)
 {
@@ -178,7 +165,7 @@ collect_health(struct collect *c, struct buf *out)
 	(void)pthread_mutex_lock(&c->lock);
 	refresh(c);
 	storage = c->up && json_is_true(json_object_get(c->stats, "storage_ok"));
-	spawner = c->up && !spawner_missing(c->stats);
+	spawner = c->up && !json_is_true(json_object_get(c->stats, "spawner_missing"));
 	jw_init(&j, out);
 	jw_obj_open(&j, NULL);
 	jw_str(&j, "status", storage && spawner ? "ok" : "failing");

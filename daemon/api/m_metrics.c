@@ -23,15 +23,31 @@ put_hist(struct jw *j, const char *key, const struct metrics_bounds *b,
 }
 
 static void
-put_class(struct jw *j, const struct engine *g, const struct metrics_class *m)
+put_age(struct jw *j, int64_t oldest_us, int64_t now_us)
 {
-	uint64_t queued, running;
+	if (oldest_us == 0)
+		jw_null(j, "oldest_queued_usec");
+	else /* not negative when the clock was set back */
+		jw_int(j, "oldest_queued_usec", now_us > oldest_us ? now_us - oldest_us : 0);
+}
 
-	engine_class_load(g, m->name, &queued, &running);
+/* The first one queued of all classes is kept in *OLDEST_US. */
+static int
+put_class(struct jw *j, struct engine *g, const struct metrics_class *m, int64_t now_us,
+	  int64_t *oldest_us)
+{
+	struct engine_class_load l;
+	int r = engine_class_load(g, m->name, &l);
+
+	if (r < 0)
+		return r;
+	if (l.oldest_us > 0 && (*oldest_us == 0 || l.oldest_us < *oldest_us))
+		*oldest_us = l.oldest_us;
 	jw_obj_open(j, NULL);
 	jw_str(j, "class", m->name);
-	jw_int(j, "queued", (int64_t)queued);
-	jw_int(j, "running", (int64_t)running);
+	jw_int(j, "queued", (int64_t)l.queued);
+	put_age(j, l.oldest_us, now_us);
+	jw_int(j, "running", (int64_t)l.running);
 	jw_int(j, "started", (int64_t)m->started);
 	jw_int(j, "retried", (int64_t)m->retried);
 	jw_obj_open(j, "ended");
@@ -41,32 +57,31 @@ put_class(struct jw *j, const struct engine *g, const struct metrics_class *m)
 	put_hist(j, "start_delay", &metrics_bounds_job, &m->delay);
 	put_hist(j, "run_time", &metrics_bounds_job, &m->run);
 	jw_obj_close(j);
+	return 0;
 }
 
 int
 m_metrics_metrics(struct call *c, void *args)
 {
 	const struct metrics *m = engine_metrics(c->engine);
+	int64_t now_us = wall_to_usec(wall_now()), oldest_us = 0;
 	uint64_t waiting, dropped;
-	int64_t oldest = 0;
 	char at[CLOCK_TEXT];
 	struct jw j;
-	int r = engine_oldest_queued(c->engine, &oldest);
 
 	(void)args;
-	if (r != 0)
-		return r;
 	varlink_reply_open(&j, &c->conn->out);
 	jw_str(&j, "started_at",
 	       wall_format(wall_usec(engine_started_us(c->engine)), at, sizeof(at)));
 	jw_arr_open(&j, "classes");
-	for (const struct metrics_class *k = m->classes; k; k = k->next)
-		put_class(&j, c->engine, k);
+	for (const struct metrics_class *k = m->classes; k; k = k->next) {
+		int r = put_class(&j, c->engine, k, now_us, &oldest_us);
+
+		if (r < 0) /* what is written already is taken back */
+			return r;
+	}
 	jw_arr_close(&j);
-	if (oldest > 0)
-		jw_int(&j, "oldest_queued_usec", wall_to_usec(wall_now()) - oldest);
-	else
-		jw_null(&j, "oldest_queued_usec");
+	put_age(&j, oldest_us, now_us);
 	put_hist(&j, "commit", &metrics_bounds_commit, &m->commit);
 	jw_int(&j, "commits_failed", (int64_t)m->commits_failed);
 	engine_outbox(c->engine, &waiting, &dropped);

@@ -203,6 +203,8 @@ struct engine_stats {
 	struct engine_space state, output, run;
 	int64_t clock_step_us; /* how far the wall clock was set since the start */
 	bool spawner_up, cgroup, storage_ok;
+	bool spawner_missing; /* it is not up, and there is, or in system mode may be, work for it
+			       */
 	bool draining;        /* engine_shutdown was called */
 	uint64_t broken_rows; /* of jobs, found malformed since the start */
 	uint32_t unenforced;  /* JOB_LIMIT_*: asked for by classes */
@@ -213,9 +215,13 @@ int64_t engine_started_us(const struct engine *g); /* wall */
 /* What was counted since the start, with an entry for each class that there is; valid until the
  * loop goes on. */
 const struct metrics *engine_metrics(struct engine *g);
-/* How many jobs of a class are waiting (for a slot or anything else) and running now. */
-void engine_class_load(const struct engine *g, const char *class_name, uint64_t *ret_queued,
-		       uint64_t *ret_running);
+struct engine_class_load {
+	uint64_t queued; /* wait for a slot, and for nothing else */
+	uint64_t running;
+	int64_t oldest_us; /* when the first of the queued was submitted; 0: there is none */
+};
+/* What there is of a class now. 0 or negative errno. */
+int engine_class_load(struct engine *g, const char *class_name, struct engine_class_load *ret);
 /* For administrators, which the caller has checked. A job that is not queued is refused. */
 int engine_hold(struct engine *g, const struct requester *who, uint64_t id, struct job **ret,
 		struct refusal *r);
@@ -239,10 +245,6 @@ int engine_spans(struct engine *g, uint64_t after, size_t max, store_outbox_fn f
 /* Those up to UPTO have arrived: they are forgotten. */
 int engine_spans_forget(struct engine *g, uint64_t upto);
 void engine_outbox(const struct engine *g, uint64_t *ret_waiting, uint64_t *ret_dropped);
-
-/* When the job was submitted that has been in the queue longest; 0: the queue is empty. 0 or
- * negative errno. */
-int engine_oldest_queued(struct engine *g, int64_t *ret_us);
 
 /* Told once, after the commit that ended the job. Remove before freeing; a told watch is out of the
  * list already. */

@@ -1,6 +1,7 @@
 /* metrics.c - what was counted, and how much there is to do now, for who watches from outside. */
 #include <string.h>
 
+#include "base/err.h"
 #include "engine/impl.h"
 
 const struct metrics *
@@ -20,22 +21,19 @@ engine_started_us(const struct engine *g)
 	return g->started_us;
 }
 
-void
-engine_class_load(const struct engine *g, const char *class_name, uint64_t *ret_queued,
-		  uint64_t *ret_running)
+int
+engine_class_load(struct engine *g, const char *class_name, struct engine_class_load *ret)
 {
 	const struct lane_class *c = lanes_class(&g->lanes, class_name);
+	int r;
 
-	*ret_queued = c ? c->queued : 0;
-	*ret_running = c ? c->running : 0;
-}
-
-int
-engine_oldest_queued(struct engine *g, int64_t *ret_us)
-{
-	int r = store_queue_oldest(g->store, ret_us);
-
-	if (r == STORE_E_NOT_FOUND)
-		*ret_us = 0;
-	return r < 0 ? r : 0;
+	*ret = (struct engine_class_load){0};
+	if (!c)
+		return 0;
+	ret->queued = c->queued;
+	ret->running = c->running;
+	if (c->queued == 0)
+		return 0;
+	r = store_queue_oldest(g->store, class_name, &ret->oldest_us);
+	return r < 0 ? err_pass(r) : 0;
 }

@@ -113,6 +113,15 @@ clock_step(const struct engine *g)
 	return wall - (mono_now().ns - g->started_ns) / NSEC_PER_USEC;
 }
 
+/* A private spawner leaves when it has nothing to do. */
+static bool
+spawner_missing(const struct engine *g)
+{
+	bool work = g->lanes.running > 0 || (g->lanes.queued > 0 && !control_queue_stands(g));
+
+	return !exec_is_up(g->exec) && (g->system_mode || work);
+}
+
 int
 engine_stats(struct engine *g, struct engine_stats *ret)
 {
@@ -125,6 +134,7 @@ engine_stats(struct engine *g, struct engine_stats *ret)
 		.run = space(g->run_fd),
 		.clock_step_us = clock_step(g),
 		.spawner_up = exec_is_up(g->exec),
+		.spawner_missing = spawner_missing(g),
 		.cgroup = exec_is_up(g->exec) && exec_flags(g->exec) & WELCOME_CGROUP,
 		.unenforced = limits_missing(g),
 		.storage_ok = txn_ok(g->txn),

@@ -148,8 +148,8 @@ typedef int (*store_lane_fn)(void *arg, const struct store_lane *lane);
 int store_lanes_each(struct store *s, store_lane_fn fn, void *arg);
 int store_lane_head(struct store *s, const char *class_name, uint32_t uid, uint64_t *ret_id,
 		    int32_t *ret_priority);
-/* When the first of the queued was submitted; STORE_E_NOT_FOUND. */
-int store_queue_oldest(struct store *s, int64_t *ret_us);
+/* When the first was submitted of those of the class that wait for a slot; STORE_E_NOT_FOUND. */
+int store_queue_oldest(struct store *s, const char *class_name, int64_t *ret_us);
 /* Earliest deadline (wall) among the queued, whose rows hold the latest moment at which they may
  * end: as asked or as inherited; 0 where there is none. STORE_E_NOT_FOUND. */
 int store_queue_next_deadline(struct store *s, int64_t *ret_us);

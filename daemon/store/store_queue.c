@@ -10,11 +10,9 @@ const char *const store_queue_sql[Q_N] = {
 	[Q_LANE_HEAD] = "SELECT id, priority FROM job INDEXED BY job_queue"
 			" WHERE state = 1 AND blocked = 0 AND class = ? AND uid = ?"
 			" AND NOT is_broken(id) ORDER BY priority DESC, id LIMIT 1",
-	/* In order of id, which is that of submission; past those that run and scopes that are
-	   open. */
-	[Q_QUEUE_OLDEST] =
-		"SELECT submitted FROM job INDEXED BY job_unfinished WHERE state <= 4 AND "
-		"state = 1 ORDER BY id LIMIT 1",
+	/* In order of id, which is that of submission. */
+	[Q_QUEUE_OLDEST] = "SELECT submitted FROM job INDEXED BY job_queue_age WHERE state = 1 AND "
+			   "blocked = 0 AND class = ? AND NOT is_broken(id) ORDER BY id LIMIT 1",
 	/* The deadline of a queued row is the moment after which it is not worth starting. */
 	[Q_QUEUE_NEXT_DEADLINE] = "SELECT deadline FROM job INDEXED BY job_absolute"
 				  " WHERE state = 1 AND deadline > 0 AND NOT is_broken(id)"
@@ -89,9 +87,20 @@ store_lane_head(struct store *s, const char *class_name, uint32_t uid, uint64_t 
 }
 
 int
-store_queue_oldest(struct store *s, int64_t *ret_us)
+store_queue_oldest(struct store *s, const char *class_name, int64_t *ret_us)
 {
-	return store_db_ask(s, Q_QUEUE_OLDEST, ret_us);
+	_reset_ sqlite3_stmt *st;
+	int r;
+
+	st = store_db_stmt(s, Q_QUEUE_OLDEST, &r);
+	if (!st)
+		return r;
+	(void)store_db_bind_str(st, 1, class_name);
+	r = store_db_row(s, st);
+	if (r <= 0)
+		return r < 0 ? r : STORE_E_NOT_FOUND;
+	*ret_us = sqlite3_column_int64(st, 0);
+	return 0;
 }
 
 int

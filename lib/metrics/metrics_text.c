@@ -117,6 +117,8 @@ static const struct plain {
 	 "Whether ctxd is connected to its spawner (one of a user leaves when there is nothing to "
 	 "do).",
 	 1},
+	{"spawner_missing", "ctx_spawner_missing",
+	 "Whether ctxd has no spawner, and needs one: nothing can be started.", 1},
 	{"storage_ok", "ctx_storage_ok", "Whether the last commit went well.", 1},
 	{"cgroup", "ctx_cgroup", "Whether jobs get a cgroup.", 1},
 	{"database_bytes", "ctx_database_bytes", "Size of the database with its log.", 1},
@@ -235,17 +237,23 @@ put_hist(const struct metrics_text *t, const char *name, const char *class_name,
 
 static const struct by_class {
 	const char *key, *name, *type, *help;
+	double per; /* of the value in one unit of the metric; histograms: microseconds always */
 } by_class[] = {
-	{"queued", "ctx_class_queued", "gauge", "Jobs of the class that wait for a slot."},
-	{"running", "ctx_class_running", "gauge", "Jobs of the class that hold a slot."},
-	{"started", "ctx_attempts_started", "counter", "Attempts started."},
+	{"queued", "ctx_class_queued", "gauge", "Jobs of the class that wait for a slot.", 1},
+	{"oldest_queued_usec", "ctx_class_queue_oldest_seconds", "gauge",
+	 "Time since the submission of the first job of the class that waits for a slot; 0: none "
+	 "does.",
+	 USEC},
+	{"running", "ctx_class_running", "gauge", "Jobs of the class that hold a slot.", 1},
+	{"started", "ctx_attempts_started", "counter", "Attempts started.", 1},
 	{"retried", "ctx_attempts_retried", "counter",
-	 "Attempts that were followed by another one unasked."},
+	 "Attempts that were followed by another one unasked.", 1},
 };
 static const struct by_class hist_by_class[] = {
 	{"start_delay", "ctx_start_delay_seconds", "histogram",
-	 "From submission to start, of first attempts."},
-	{"run_time", "ctx_run_seconds", "histogram", "From start to end, of jobs that have ended."},
+	 "From submission to start, of first attempts.", USEC},
+	{"run_time", "ctx_run_seconds", "histogram", "From start to end, of jobs that have ended.",
+	 USEC},
 };
 
 static const char *
@@ -265,10 +273,10 @@ put_numbers(const struct metrics_text *t, const json_t *classes, const struct by
 	head(t, m->name, m->type, m->help);
 	json_array_foreach ((json_t *)(uintptr_t)classes, i, c) {
 		const struct label l = {"class", class_name(c)};
-		double v;
+		double v = 0;
 
-		if (value_of(c, m->key, &v))
-			sample(t, m->name, is_counter(m->type) ? "_total" : "", &l, 1, v);
+		if (value_of(c, m->key, &v) || json_is_null(json_object_get(c, m->key)))
+			sample(t, m->name, is_counter(m->type) ? "_total" : "", &l, 1, v / m->per);
 	}
 }
 
@@ -339,8 +347,7 @@ metrics_text_daemon(const struct metrics_text *t, const json_t *stats, const jso
 	if (!value_of(metrics, "oldest_queued_usec", &v))
 		v = 0;
 	metrics_text_one(t, "ctx_queue_oldest_seconds", "gauge",
-			 "Age of the job that has been in the queue longest; 0: it is empty.",
-			 v / USEC);
+			 "The largest of ctx_class_queue_oldest_seconds.", v / USEC);
 	put_classes(t, json_object_get(metrics, "classes"));
 	head(t, "ctx_commit_seconds", "histogram", "How long commits of the database took.");
 	put_hist(t, "ctx_commit_seconds", NULL, commit);

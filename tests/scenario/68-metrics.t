@@ -84,6 +84,8 @@ def _():
     is_((m['ctx_class_running{class="slow"}'], m['ctx_class_queued{class="slow"}']), (1, 1))
     is_((m['ctx_jobs{state="running"}'], m['ctx_jobs{state="queued"}']), (1, 1))
     ok(m["ctx_queue_oldest_seconds"] > 0, "the age of the queue")
+    is_(m['ctx_class_queue_oldest_seconds{class="slow"}'], m["ctx_queue_oldest_seconds"], "which is that of the class")
+    is_(m['ctx_class_queue_oldest_seconds{class="default"}'], 0, "of which nothing waits")
     is_(m['ctx_run_seconds_count{class="default"}'], 4)
     is_(m['ctx_run_seconds_bucket{class="default",le="+Inf"}'], 4)
     ok(m['ctx_run_seconds_bucket{class="default",le="0.01"}'] < 4, "one of them ran for longer than 10 ms")
@@ -94,6 +96,28 @@ def _():
     is_((m["ctx_storage_ok"], m["ctx_spawner_up"]), (1, 1))
     d.ctl_ok("cancel", "--now", "--wait", block, waits)
     is_(metrics()["ctx_queue_oldest_seconds"], 0)
+
+
+@case("the age of a queue is that of its first job: of the class, and of those that wait for a slot alone")
+def _():
+    block = d.submit("-c", "slow", "sleep", "1000")
+    d.wait_state(block, "running")
+    later = [d.submit("-c", "slow", "--in", "1h", "true"), d.submit("-c", "slow", "--after", str(block), "true"), d.submit("-c", "slow", "true")]
+    d.ctl_ok("hold", later[2])
+    is_(metrics()['ctx_class_queue_oldest_seconds{class="slow"}'], 0, "none waits for a slot")
+    d.ctl_ok("pause", "default")
+    first, second = d.submit("-c", "slow", "true"), d.submit("true")
+    wait_until(lambda: metrics()['ctx_class_queue_oldest_seconds{class="default"}'] > 0.1, "the age to grow")
+    classes = {c["class"]: c["oldest_queued_usec"] for c in d.json("metrics")["classes"]}
+    ok(classes["slow"] > classes["default"] > 100_000, f"each class has its own: {classes}")
+    d.ctl_ok("release", later[2])
+    released = {c["class"]: c["oldest_queued_usec"] for c in d.json("metrics")["classes"]}
+    ok(released["slow"] - released["default"] > classes["slow"] - classes["default"], "a job that is released counts from its submission")
+    d.ctl_ok("cancel", "--wait", first, *later)
+    is_(metrics()['ctx_class_queue_oldest_seconds{class="slow"}'], 0)
+    d.ctl_ok("resume", "default")
+    is_(d.wait_end(second)["state"], "succeeded")
+    d.ctl_ok("cancel", "--now", "--wait", block)
 
 
 @case("--prometheus: the same in its own format; --json: the answer itself")

@@ -242,7 +242,7 @@ def _():
                          ({"wal_bytes": 40 << 20}, "WAL.* has grown to 40"),
                          ({"clock_step_usec": -7200 * S}, "clock: it was set back by 2h"),
                          ({"clock_step_usec": 60 * S}, "clock: it was set forward by 1m"),
-                         ({"mode": "system", "spawner_up": False}, "spawner: not connected"),
+                         ({"spawner_up": False, "spawner_missing": True}, "spawner: not connected"),
                          ({"mode": "system", "spawner_up": True, "cgroup": False}, "cgroup: there is none"),
                          ({"storage_ok": False}, "storage: ")):
         r = doctor(**{"space": room, **change})

@@ -502,26 +502,18 @@ engine_metrics(struct engine *g)
 	return NULL;
 }
 
-void
-engine_class_load(const struct engine *g, const char *class_name, uint64_t *ret_queued,
-		  uint64_t *ret_running)
+int
+engine_class_load(struct engine *g, const char *class_name, struct engine_class_load *ret)
 {
 	(void)g, (void)class_name;
-	*ret_queued = *ret_running = 0;
+	*ret = (struct engine_class_load){0};
+	return 0;
 }
 
 int64_t
 engine_started_us(const struct engine *g)
 {
 	(void)g;
-	return 0;
-}
-
-int
-engine_oldest_queued(struct engine *g, int64_t *ret_us)
-{
-	(void)g;
-	*ret_us = 0;
 	return 0;
 }
 
