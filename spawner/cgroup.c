@@ -105,15 +105,23 @@ cgroup_kill(int cgroup_fd)
 }
 
 int
-cgroup_populated(int cgroup_fd)
+cgroup_open_events(int cgroup_fd)
+{
+	int fd = openat(cgroup_fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno == ENODEV ? -ENOENT : -errno;
+	return fd;
+}
+
+int
+cgroup_populated(int events_fd)
 {
 	char text[256];
-	ssize_t n = file_read_at(cgroup_fd, "cgroup.events", text, sizeof(text) - 1);
+	ssize_t n = pread(events_fd, text, sizeof(text) - 1, 0);
 
-	if (n == -ENOENT || n == -ENODEV)
-		return 0;
 	if (n < 0)
-		return (int)n;
+		return errno == ENODEV ? 0 : -errno;
 	text[n] = '\0';
 	return strstr(text, "populated 1") ? 1 : 0;
 }

@@ -19,8 +19,10 @@ int cgroup_open_procs(int cgroup_fd);
 int cgroup_kill(int cgroup_fd);
 /* Is PID in it or below it? */
 bool cgroup_has(int cgroup_fd, pid_t pid);
+/* For cgroup_populated: fd, -ENOENT (it is gone), or -errno. */
+int cgroup_open_events(int cgroup_fd);
 /* 1: a living process is in it or below it; 0: none, or it is gone; -errno. */
-int cgroup_populated(int cgroup_fd);
+int cgroup_populated(int events_fd);
 /* Remove NAME and what was made below it. 0 (also if there is none), -EBUSY, or -errno. */
 int cgroup_remove(int parent_fd, const char *name);
 

@@ -240,18 +240,23 @@ never_ran(const struct spawner *s, const struct sweep *w)
 	return s->jobs_fd >= 0 && rundir_look(s->jobs_fd, w->id, w->attempt, &e) == 0 && e.swept;
 }
 
+/* Provably: nothing of it is alive. */
+static bool
+cgroup_is_empty(const struct spawner *s, const struct sweep *w)
+{
+	_close_ int fd = open_cgroup(s, w->id, w->attempt);
+	_close_ int events = fd < 0 ? fd : cgroup_open_events(fd);
+
+	return events == -ENOENT || (events >= 0 && cgroup_populated(events) == 0);
+}
+
 /* Is all done that can be? RET_CERTAIN: nothing of the attempt is alive, provably. */
 static bool
 sweep_done(const struct spawner *s, const struct sweep *w, bool *ret_certain)
 {
 	const struct child *c = find(s, w->id, w->attempt);
-	bool orphans = s->children.orphans, empty = true;
+	bool orphans = s->children.orphans, empty = !w->had_cgroup || cgroup_is_empty(s, w);
 
-	if (w->had_cgroup) {
-		_close_ int fd = open_cgroup(s, w->id, w->attempt);
-
-		empty = fd == -ENOENT || (fd >= 0 && cgroup_populated(fd) == 0);
-	}
 	/* Forked here and reaped: all it had below it came to us, and nobody is left there.
 	 * Otherwise only its cgroup can tell, or that it never got so far. */
 	if (c)

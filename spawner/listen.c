@@ -1,6 +1,5 @@
 /* listen.c - the spawner's loop, see listen.h. */
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -10,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/ready.h"
 #include "spawner/children.h"
 #include "spawner/conn.h"
 #include "spawner/listen.h"
@@ -163,7 +163,7 @@ listen_run(struct spawner *s)
 				.events = s->conns[i].state == CONN_LISTING ? POLLIN | POLLOUT
 									    : POLLIN,
 			};
-		if (poll(p, AT_CONNS + n, poll_timeout(s, &l)) < 0)
+		if (ready_poll(p, AT_CONNS + n, poll_timeout(s, &l)) < 0)
 			continue;
 		if (p[AT_SIGNAL].revents)
 			on_signal(s, &l);

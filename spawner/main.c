@@ -321,7 +321,7 @@ main(int argc, char **argv)
 	s.signal_fd = set_up_signals();
 	if (s.dir_fd < 0 || s.signal_fd < 0)
 		return 1;
-	if (tree_available() < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0) {
+	if (tree_available() < 0 || tree_open() < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0) {
 		log_err("cannot watch over processes: is /proc mounted?");
 		return 1;
 	}

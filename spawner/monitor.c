@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +25,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/ready.h"
 #include "record/about.h"
 #include "record/result.h"
 #include "record/rundir.h"
@@ -40,6 +40,7 @@
 #include "spawner/monitor_state.h"
 #include "spawner/notify.h"
 #include "spawner/output.h"
+#include "spawner/tree.h"
 
 static void
 main_ended(struct monitor *m, int status)
@@ -87,7 +88,7 @@ look(struct monitor *m)
 	bool had_main = m->main != 0;
 
 	hear(m);
-	if (reap(m) && (m->cgroup < 0 || cgroup_populated(m->cgroup) == 0))
+	if (reap(m) && (m->cgroup < 0 || cgroup_populated(m->cgroup_events) == 0))
 		action_step(m, E_EMPTY, NULL);
 	else if (had_main && m->main == 0)
 		action_step(m, E_MAIN, NULL);
@@ -162,7 +163,7 @@ loop(struct monitor *m)
 		for (size_t i = 0; i < LINKS_MAX; i++)
 			p[AT_LINKS + i] = (struct pollfd){.fd = m->links[i], .events = POLLIN};
 		p[AT_NOTIFY] = (struct pollfd){.fd = m->rest_ns ? -1 : m->notify, .events = POLLIN};
-		if (poll(p, ARRAY_SIZE(p), poll_timeout(m)) < 0)
+		if (ready_poll(p, ARRAY_SIZE(p), poll_timeout(m)) < 0)
 			continue;
 		/* First what was said, then what follows from time and silence. */
 		if (p[AT_NOTIFY].revents || p[AT_TIMER].revents)
@@ -234,11 +235,23 @@ reserve_result(int dir)
 	return r < 0 ? r : take_fd(fd);
 }
 
+/* What killing the job and telling its end takes is open from the start: there may be no
+ * descriptors when it matters. */
+static int
+open_watch(struct monitor *m)
+{
+	m->cgroup_events = m->cgroup < 0 ? -1 : cgroup_open_events(m->cgroup);
+	if (m->cgroup >= 0 && m->cgroup_events < 0)
+		return m->cgroup_events;
+	return tree_open();
+}
+
 /* All that can fail comes before `started`: then the attempt provably never ran. */
 static int
 prepare(struct monitor *m, const struct launch *l)
 {
 	sigset_t chld;
+	int r;
 
 	(void)sigemptyset(&chld);
 	(void)sigaddset(&chld, SIGCHLD);
@@ -248,6 +261,9 @@ prepare(struct monitor *m, const struct launch *l)
 	m->timer = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (m->signals < 0 || m->timer < 0)
 		return -errno;
+	r = open_watch(m);
+	if (r < 0)
+		return r;
 	m->result_fd = reserve_result(l->dir_fd);
 	if (m->result_fd < 0)
 		return m->result_fd;
@@ -393,6 +409,7 @@ monitor_run(const struct launch *l)
 		.ctl = l->ctl_fd,
 		.notify = l->notify_fd,
 		.progress_fd = -1,
+		.cgroup_events = -1,
 		.cgroup = l->cgroup_fd,
 		.deadline_ns = l->spec->deadline_ns,
 		.grace_ns = l->spec->grace_ns,

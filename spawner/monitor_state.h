@@ -46,7 +46,8 @@ struct monitor {
 	enum monitor_phase phase; /* the last one before the end */
 	pid_t main;               /* 0: none, or reaped */
 	uid_t owner;
-	int dir, ctl, notify, signals, timer, result_fd, progress_fd, cgroup; /* -1: none */
+	int dir, ctl, notify, signals, timer, result_fd, progress_fd; /* -1: none */
+	int cgroup, cgroup_events;                                    /* the same */
 	int links[LINKS_MAX]; /* connections, oldest first; -1: free */
 	struct output out[2];
 	int64_t started_ns, deadline_ns;              /* CLOCK_BOOTTIME, as all times here */

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -27,6 +28,8 @@
 
 /* PID_LIMIT is the kernel's PID_MAX_LIMIT on 64 bit. */
 enum { PID_LIMIT = 4 * 1024 * 1024, FREEZE_PASSES = 64, PATH_SIZE = 64, CLIMBS = 3, DEPTH = 256 };
+
+static int own_children = -1; /* see tree_open */
 
 struct proc {
 	pid_t pid, ppid;
@@ -176,6 +179,18 @@ signal_proc(const struct tree *t, const struct proc *p, int sig)
 	return kill(p->pid, sig) < 0 ? -errno : 0;
 }
 
+/* Of a child of ours that /proc does not show: it hides it, or there is no descriptor to look. */
+static char
+child_state(pid_t pid)
+{
+	const int what = WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL;
+	siginfo_t si = {0};
+
+	if (waitid(P_PID, (id_t)pid, &si, what) < 0 || si.si_pid == 0)
+		return 'R';
+	return si.si_code == CLD_STOPPED || si.si_code == CLD_TRAPPED ? 'T' : 'Z';
+}
+
 /* Without memory we go on with what we have: the caller comes again. */
 static void
 add_proc(struct tree *t, const struct proc *p)
@@ -208,8 +223,9 @@ found(struct tree *t, pid_t pid, pid_t ppid, const struct tree_skip *skip)
 	r = read_stat(pid, &p);
 	if (r < 0 && ppid != t->self)
 		return;
-	if (r < 0) /* a child of ours is there until we reap it, also when /proc hides it */
-		p = (struct proc){.pid = pid, .ppid = ppid, .threads = 1, .state = 'R'};
+	if (r < 0) /* a child of ours is there until we reap it */
+		p = (struct proc){
+			.pid = pid, .ppid = ppid, .threads = 1, .state = child_state(pid)};
 	if (p.ppid != ppid && p.ppid != t->self && !is_seen(t, p.ppid))
 		return; /* another process got this pid meanwhile */
 	if (t->freeze && is_moving(&p) && signal_proc(t, &p, SIGSTOP) == 0)
@@ -217,17 +233,31 @@ found(struct tree *t, pid_t pid, pid_t ppid, const struct tree_skip *skip)
 	add_proc(t, &p);
 }
 
+static int
+open_children(pid_t pid, pid_t tid)
+{
+	char path[PATH_SIZE];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 /* The children of one thread. 0 or -errno. */
 static int
 scan_thread(struct tree *t, pid_t pid, pid_t tid, const struct tree_skip *skip)
 {
-	char path[PATH_SIZE], text[4096];
+	bool own = pid == t->self && own_children >= 0;
+	_close_ int opened = own ? -1 : open_children(pid, tid);
+	int fd = own ? own_children : opened;
 	pid_t child = 0;
+	char text[4096];
 	ssize_t n;
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)tid);
-	_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
+		return fd;
+	if (own && lseek(fd, 0, SEEK_SET) < 0)
 		return -errno;
 	while ((n = read(fd, text, sizeof(text))) > 0) {
 		for (ssize_t i = 0; i < n; i++) {
@@ -342,6 +372,15 @@ tree_available(void)
 	struct proc p = {0};
 
 	return read_stat(getpid(), &p);
+}
+
+int
+tree_open(void)
+{
+	int fd = open_children(getpid(), getpid());
+
+	own_children = fd < 0 ? -1 : fd;
+	return fd < 0 && fd != -ENOENT ? fd : 0;
 }
 
 size_t

@@ -19,6 +19,11 @@ struct tree_skip {
 
 /* Can trees be seen here at all? 0, or -errno: no /proc. */
 int tree_available(void);
+/* Keeps the list of the caller's children open, so that they are found, signalled and killed also
+ * when there are no more descriptors; what is below them is, once it has lost its parent. Once in
+ * each process (again after a fork), before the rest. 0, also where the kernel has no such list, or
+ * -errno. */
+int tree_open(void);
 /* Living processes now (zombies do not count). */
 size_t tree_count(const struct tree_skip *skip);
 /* Send SIG once to each process found by one scan, then SIGCONT, so that a stopped one hears it.

@@ -457,6 +457,8 @@ def _():
         j.stop()
         is_(j.end().exit_code, -signal.SIGTERM)
         is_(j.result().exit_code, -signal.SIGTERM)
+        # What it has open takes room as long as it lives, whether it has a name or not.
+        wait_until(lambda: exited(j.monitor), "the monitor to be gone")
         t.forget(j.id, 1)
         is_(t.spawn(["true"]).end().exit_code, 0)
     finally:
@@ -569,8 +571,7 @@ def _():
     j = s.sh("trap '' TERM HUP; (setsid sh -c 'trap \"\" TERM HUP; echo up; while :; do sleep 1; done' &) ; sleep 1000 & "
              "while :; do sleep 1; done")
     wait_until(lambda: j.output() == b"up\n", "the daemon of the job")
-    tree = descendants([j.hello.pid, *children(j.monitor)])
-    ok(len(tree) >= 4, f"{tree}")
+    tree = wait_until(lambda: (t := descendants([j.hello.pid, *children(j.monitor)])) and len(t) >= 4 and t, "all of its tree")
     os.kill(j.monitor, signal.SIGKILL)
     wait_until(lambda: all(exited(p) for p in tree), "the whole tree to die")
     wait_until(j.refused, "ctl to be refused")

@@ -120,10 +120,11 @@ def _():
     is_(caps(j.monitor), (KILL & OURS, KILL & OURS, 0, 0))
     is_((status(j.monitor)["NoNewPrivs"], status(j.monitor)["Seccomp"]), ("1", "2" if FILTERED else status("self")["Seccomp"]))
     fds = sorted(os.readlink(f"/proc/{j.monitor}/fd/{n}") for n in os.listdir(f"/proc/{j.monitor}/fd"))
-    # link, ctl, notify; where the result goes; what comes in and at which time
+    # link, ctl, notify; where the result goes; what comes in and at which time; its children, where the kernel has a list of them
+    own = [f for f in [f"/proc/{j.monitor}/task/{j.monitor}/children"] if os.path.exists(f)]
     is_([f for f in fds if not f.startswith("socket:")],
         sorted(["/dev/null", "/dev/null", t.log, j.dir, j.out_path, os.path.join(j.dir, "result.tmp"), "anon_inode:[signalfd]",
-                "anon_inode:[timerfd]"]))
+                "anon_inode:[timerfd]", *own]))
     is_(len([f for f in fds if f.startswith("socket:")]), 3)
     j.stop()
     is_(j.end().exit_code, -signal.SIGTERM)
