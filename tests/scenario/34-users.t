@@ -239,7 +239,7 @@ def _():
 def _():
     configure(running_per_user=2, queued_per_user=3)
     a = [submit(alice, "sleep", "1000")["id"] for _ in range(5)]
-    is_([job(i)["state"] for i in a], ["running"] * 2 + ["queued"] * 3)
+    wait_until(lambda: [job(i)["state"] for i in a] == ["running"] * 2 + ["queued"] * 3, "two of them to run")
     is_(refused(alice.call, "QueueFull", "Submit", argv=["true"]), {"limit": 3})
     d.wait_log(rf"audit action=refused uid={ALICE} pid=\d+ method=io.ctxd.Submit error=QueueFull reason=\"limit 3\"")
     is_(wait_end(submit(bob, "true")["id"])["state"], "succeeded")
@@ -627,7 +627,7 @@ def _():
             return len(re.findall(r"action=refused uid=61004 pid=", d.log_text()))
 
         wait_until(lambda: lines() + sum(map(int, re.findall(r"action=refused uid=61004 left_out=(\d+)$", d.log_text(), re.M))) == 500,
-                   "all to be counted", timeout=60)
+                   "all to be counted")
         ok(lines() < 250, f"{lines()} lines")
     end(i)
 
@@ -654,7 +654,7 @@ def _():
                 v.sock.sendmsg([message[:9]], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, many)])
                 v.sock.sendall(message[9:])
                 ok("pid" in v.receive()[0])
-            ok(fds() <= before + 1, f"{fds()} descriptors, {before} before")
+            wait_until(lambda: fds() <= before + 1, f"no more descriptors than {before}, and that of this connection")
     is_(wait_end(submit(bob, "true")["id"])["state"], "succeeded")
 
 

@@ -38,7 +38,7 @@ def on_terminal(*args, env=None):
             break
         text += got
     os.close(master)
-    is_(p.wait(20), 0)
+    is_(p.wait(60), 0)
     return text.decode()
 
 
@@ -135,6 +135,8 @@ def _():
     go = os.path.join(d.dir, "go")
     os.mkfifo(go)
     held = [d.submit("sh", "-c", f"read x <{go}; exit 1") for _ in range(2)]
+    for id in held:
+        d.wait_state(id, "running")
     queued = d.submit("true")
     ended = [d.submit("--name", f"n{i}", "true") for i in range(3)]
     for id in ended:
@@ -213,7 +215,7 @@ def _():
     with open("/dev/full", "wb") as full:
         for args, code in ((["list"], 1), (["submit", "true"], 1), (["status"], 1), (["run", "echo", "x"], 125)):
             p = d.ctl_bg(*args, stdout=full)
-            err = p.communicate(timeout=20)[1].decode()
+            err = p.communicate(timeout=60)[1].decode()
             is_(p.returncode, code, " ".join(map(str, args)))
             like(err, "No space left")
     env = ctl_env(d.sock)

@@ -10,7 +10,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib
 from ctxtest import *
 from ctxtest import CTXCTL, ctl_env, run
 
-d = Daemon(conf="[deadline]\ngrace=60s\n")
+d = Daemon(conf="[deadline]\ngrace=60s\n[daemon]\nreattach=10m\n")
 
 
 def gate(name):
@@ -35,8 +35,12 @@ def started(p, line=b"started\n"):
     return last()
 
 
+def connections():
+    return d.json("status")["connections"]
+
+
 def finish(p):
-    out, err = p.communicate(timeout=40)
+    out, err = p.communicate(timeout=120)
     return p.returncode, out, err.decode()
 
 
@@ -126,10 +130,13 @@ def _():
     go = gate("restart")
     p = d.ctl_bg("run", "sh", "-c", f"echo started; read x <{go}; echo more; exit 5")
     id = started(p)
-    others = [d.ctl_bg("wait", id), d.ctl_bg("logs", "-f", id)]
+    wait_until(lambda: connections() == 3, "two of run, and the one that asks")
+    others = [d.ctl_bg("wait", id)]
+    wait_until(lambda: connections() == 4, "the waiting one to be connected")
+    others.append(d.ctl_bg("logs", "-f", id))
     is_(others[1].stdout.readline(), b"started\n")
-    w = d.ctl_bg("submit", "-w", "sh", "-c", f"read x <{go}.2; exit 6")
     gate("restart.2")
+    w = d.ctl_bg("submit", "-w", "sh", "-c", f"read x <{go}.2; exit 6")
     second = int(w.stdout.readline())
     d.wait_state(second, "running")
     d.kill9()
@@ -178,7 +185,7 @@ def _():
     go = gate("timeout")
     id = d.submit("sh", "-c", f"read x <{go}")
     w = d.ctl_bg("wait", "--timeout", "2s", id)
-    wait_until(lambda: d.json("status")["connections"] > 1, "the waiting one is connected")
+    wait_until(lambda: connections() > 1 or w.poll() is not None, "the waiting one is connected, or has waited for so long")
     d.kill9()
     code, _, err = finish(w)
     is_(code, 125)
@@ -200,7 +207,7 @@ def _():
     p = d.ctl_bg("run", "sh", "-c", "echo started; trap '' PIPE; while echo x; do sleep 0.01; done")
     id = started(p)
     p.stdout.close()
-    is_(p.wait(20), -signal.SIGPIPE)
+    is_(p.wait(60), -signal.SIGPIPE)
     is_(p.stderr.read(), b"")
     p.stderr.close()
     job = d.wait_end(id)
