@@ -300,7 +300,8 @@ class Loser:
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.bind(self.path)
         self.sock.listen(16)
-        threading.Thread(target=self.serve, daemon=True).start()
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
 
     def serve(self):
         while True:
@@ -339,6 +340,8 @@ class Loser:
         return data
 
     def done(self):
+        self.sock.shutdown(socket.SHUT_RDWR)  # so that nobody accepts from what has this number next
+        self.thread.join()
         self.sock.close()
         os.unlink(self.path)
 

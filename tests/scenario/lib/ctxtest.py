@@ -415,15 +415,23 @@ class Daemon:
 
         def drain():
             while True:
-                try:
-                    data = sock.recv(8192)
-                except OSError:
+                data = sock.recv(8192)
+                if not data:
                     return
                 with self._notes_changed:
                     self._notes.append(data.decode(errors="replace"))
                     self._notes_changed.notify_all()
 
-        threading.Thread(target=drain, daemon=True).start()
+        self._drain = threading.Thread(target=drain, daemon=True)
+        self._drain.start()
+
+    def _notify_close(self):
+        """The thread has ended before the descriptor is closed: its call, begun anew after a SIGCONT, would take the messages of
+        the next daemon, whose socket has the same number."""
+        if self._notify_fd:
+            self._notify_fd.shutdown(socket.SHUT_RDWR)
+            self._drain.join()
+            self._notify_fd.close()
 
     # Client
 
@@ -591,8 +599,7 @@ class Daemon:
             if len(_failed) > failed:
                 self.show_log()
             self._kill_all()
-        if self._notify_fd:
-            self._notify_fd.close()
+        self._notify_close()
         shutil.rmtree(self.dir, ignore_errors=True)
         ok(not os.path.exists(self.dir), f"{self.dir} could not be removed")
 
