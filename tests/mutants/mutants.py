@@ -40,6 +40,8 @@ MUTANTS = [
      "\tr = write_result(m);\n\tlink_end(m);\n", "\tlink_end(m);\n\tr = 0;\n", "tests/scenario/40-recovery.t"),
     ("P4", "only the main process is killed after the grace", "spawner/action.c", "\t(void)tree_kill(NULL, NULL);\n",
      "\tif (m->main)\n\t\t(void)kill(m->main, SIGKILL);\n", "tests/scenario/21-monitor.t"),
+    ("P4", "a monitor without descriptors does not find what it is to kill", "spawner/monitor.c", "\treturn tree_open();\n", "\treturn 0;\n",
+     "tests/scenario/46-starved.t"),
     ("P9", "an end that cannot be committed is dropped", "daemon/engine/finish.c",
      "\t\tif (l) /* kept here and in the run directory, until it can be written */\n\t\t\tlive_again(l);\n",
      "\t\tif (l)\n\t\t\tlive_free(l);\n", "tests/scenario/42-faults.t"),
