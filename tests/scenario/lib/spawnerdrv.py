@@ -382,9 +382,10 @@ class Spawner:
         os.chmod(self.path, 0o600)
         if owner:
             os.chown(self.path, *owner)
+        first = self.connect() if claim else None  # before it starts: it may leave when it is idle
         self.start()
         if claim:
-            self.claim(uuid, last_seq)
+            self.claim(uuid, last_seq, first)
 
     # Life
 
@@ -397,9 +398,9 @@ class Spawner:
         s.connect(self.path)
         return Link(s)
 
-    def claim(self, uuid=UUID, last_seq=None):
-        """Connect and claim: the CLAIMED frame, with the directories found in its .dirs."""
-        self.link = self.connect()
+    def claim(self, uuid=UUID, last_seq=None, link=None):
+        """Connect (or take LINK) and claim: the CLAIMED frame, with the directories found in its .dirs."""
+        self.link = link or self.connect()
         self.welcome = self.link.expect(WELCOME)
         self.link.send(frame(CLAIM, uuid + struct.pack("=Q", self.seq if last_seq is None else last_seq)))
         dirs = []
