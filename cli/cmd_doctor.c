@@ -205,6 +205,9 @@ check_daemon(struct doctor *d)
 	if (r == 0 && json_is_true(json_object_get(stats, "spawner_missing")))
 		r = problem(d, "spawner: not connected; nothing can be started (see the log of "
 			       "ctx-spawner)");
+	if (r == 0 && json_is_true(json_object_get(stats, "spawner_old")))
+		r = problem(d, "spawner: of an older version than ctxd; new jobs wait until it is "
+			       "replaced (`systemctl restart ctx-spawner`; running jobs go on)");
 	return r ? r : check_surroundings(d, stats);
 }
 

@@ -187,7 +187,9 @@ print_stats(const json_t *s, const char *path)
 	field("database:", "%s", out_bytes(integer(s, "database_bytes"), bytes));
 	field("connections:", "%" PRId64, integer(s, "connections"));
 	field("spawner:", "%s",
-	      json_is_true(json_object_get(s, "spawner_up")) ? "up" : "not connected");
+	      !json_is_true(json_object_get(s, "spawner_up"))   ? "not connected"
+	      : json_is_true(json_object_get(s, "spawner_old")) ? "OLDER THAN CTXD, new jobs wait"
+								: "up");
 	field("cgroups:", "%s",
 	      json_is_true(json_object_get(s, "cgroup")) ? "yes"
 							 : "no, each monitor stops its own tree");

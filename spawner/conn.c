@@ -404,7 +404,7 @@ welcome(struct spawner *s, struct conn *c)
 	f.pid = (uint32_t)getpid();
 	f.flags = (s->system ? WELCOME_SYSTEM : 0) | (s->allow_root ? WELCOME_ALLOW_ROOT : 0) |
 		  (s->cgroup_fd >= 0 && !s->cgroup_missing ? WELCOME_CGROUP : 0) |
-		  controller_flags(s->controllers);
+		  controller_flags(s->controllers) | WELCOME_SPEC(SPEC_VERSION);
 	c->state = CONN_WELCOMED;
 	answer(c, &f, sizeof(f));
 }

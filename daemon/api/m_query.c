@@ -74,6 +74,7 @@ m_query_stats(struct call *c, void *args)
 	jw_int(&j, "clock_step_usec", s.clock_step_us);
 	jw_int(&j, "connections", (int64_t)c->api->n_conns);
 	jw_bool(&j, "spawner_up", s.spawner_up);
+	jw_bool(&j, "spawner_old", s.spawner_old);
 	jw_bool(&j, "spawner_missing", s.spawner_missing);
 	jw_bool(&j, "cgroup", s.cgroup);
 	jobjson_limits(&j, "limits_unenforced", s.unenforced);

@@ -202,7 +202,7 @@ struct engine_stats {
 	int64_t db_bytes, wal_bytes; /* DB_BYTES: with the WAL */
 	struct engine_space state, output, run;
 	int64_t clock_step_us; /* how far the wall clock was set since the start */
-	bool spawner_up, cgroup, storage_ok;
+	bool spawner_up, spawner_old, cgroup, storage_ok;
 	bool spawner_missing; /* it is not up, and there is, or in system mode may be, work for it
 			       */
 	bool draining;        /* engine_shutdown was called */

@@ -134,6 +134,7 @@ engine_stats(struct engine *g, struct engine_stats *ret)
 		.run = space(g->run_fd),
 		.clock_step_us = clock_step(g),
 		.spawner_up = exec_is_up(g->exec),
+		.spawner_old = exec_is_old(g->exec),
 		.spawner_missing = spawner_missing(g),
 		.cgroup = exec_is_up(g->exec) && exec_flags(g->exec) & WELCOME_CGROUP,
 		.unenforced = limits_missing(g),

@@ -103,8 +103,8 @@ start(struct engine *g, uint64_t id)
 bool
 sched_may_start(const struct engine *g)
 {
-	return exec_is_up(g->exec) && g->unseen == 0 && !g->sched_held && !g->lanes_wrong &&
-	       !g->stopping && !control_queue_stands(g);
+	return exec_is_up(g->exec) && !exec_is_old(g->exec) && g->unseen == 0 && !g->sched_held &&
+	       !g->lanes_wrong && !g->stopping && !control_queue_stands(g);
 }
 
 void

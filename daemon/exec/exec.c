@@ -166,6 +166,12 @@ exec_is_up(const struct exec *x)
 	return x->spawner.state == SPL_UP;
 }
 
+bool
+exec_is_old(const struct exec *x)
+{
+	return exec_is_up(x) && spawner_link_is_old(&x->spawner);
+}
+
 uint32_t
 exec_flags(const struct exec *x)
 {

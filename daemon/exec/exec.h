@@ -63,6 +63,8 @@ struct exec *exec_free(struct exec *x); /* jobs live on */
  * CLAIM. */
 void exec_start(struct exec *x, uint64_t (*last_seq)(void *arg));
 bool exec_is_up(const struct exec *x);
+/* It is up, but of an older version: nothing can be started until it is replaced. */
+bool exec_is_old(const struct exec *x);
 /* WELCOME_* of the current connection; WELCOME_CGROUP: as it was with the last job. */
 uint32_t exec_flags(const struct exec *x);
 

@@ -19,6 +19,7 @@
 #include "base/text.h"
 #include "exec/spawner_link.h"
 #include "record/frame.h"
+#include "record/spec.h"
 
 #define DELAY_FIRST 0.05
 #define DELAY_MOST 2.0
@@ -126,6 +127,7 @@ out_fa:
 	if (r)
 		return err_raise(-r, "start '%s'", l->program);
 	restore_nofile(l, pid);
+	l->started = true;
 	log_debug("started %s as pid %d", l->program, (int)pid);
 	return 0;
 }
@@ -195,11 +197,32 @@ welcome(struct spawner_link *l, const struct frame_welcome *w)
 	memcpy(c.uuid, l->uuid, sizeof(c.uuid));
 	c.last_seq = l->ops.last_seq(l->arg);
 	l->flags = w->flags;
+	l->pid = (pid_t)w->pid;
 	r = chan_send(&l->chan, &c, sizeof(c), NULL, 0);
 	if (r < 0)
 		(void)err_pass(r);
 	l->state = SPL_CLAIMING;
 	CRASH_POINT("ctxd.claim.sent");
+}
+
+bool
+spawner_link_is_old(const struct spawner_link *l)
+{
+	return frame_welcome_spec(l->flags) < SPEC_VERSION;
+}
+
+/* Where it is for us to start it, one that an older ctxd has left is asked to leave: its jobs go on
+ * without it. One that we have started is what is installed. */
+static void
+replace_old(struct spawner_link *l)
+{
+	bool ours = l->program && !l->started && l->pid > 1 && l->pid != getpid();
+
+	log_warn("the spawner is of an older version (it reads specs of version %u, and not %d): "
+		 "running jobs go on, new ones wait until it is replaced%s, continuing",
+		 frame_welcome_spec(l->flags), SPEC_VERSION, ours ? ", which is done now" : "");
+	if (ours)
+		(void)kill(l->pid, SIGTERM);
 }
 
 static void
@@ -209,6 +232,8 @@ claimed(struct spawner_link *l, const struct frame_claimed *c)
 	CRASH_POINT("ctxd.claimed.read");
 	l->delay = DELAY_FIRST;
 	l->said = false;
+	if (spawner_link_is_old(l))
+		replace_old(l);
 	l->ops.on_up(l->arg, c->seen);
 }
 

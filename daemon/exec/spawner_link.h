@@ -1,11 +1,16 @@
 /* spawner_link.h - the one connection to ctx-spawner: connecting, starting it where that is ours to
- * do, WELCOME, CLAIM, and the frames that follow. Private to daemon/exec. */
+ * do, WELCOME, CLAIM, and the frames that follow. Private to daemon/exec.
+ *
+ * A spawner of an older version than ours does for what it has started, but starts nothing more: it
+ * could not read what to start. It is for its service manager to replace it, and for us where
+ * starting it is. */
 #ifndef CTXD_EXEC_SPAWNER_LINK_H
 #define CTXD_EXEC_SPAWNER_LINK_H
 
 #include <ev.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "exec/chan.h"
 
@@ -24,9 +29,11 @@ struct spawner_link {
 	struct chan chan;
 	enum spawner_link_state state;
 	uint32_t flags; /* WELCOME_*; WELCOME_CGROUP as of the last job */
+	pid_t pid;
 	ev_timer retry;
 	double delay;      /* seconds until the next try */
 	bool said;         /* the trouble was logged already */
+	bool started;      /* the one that was connected last, or is, was started by us */
 	char *runtime_dir; /* owned */
 	char *program;     /* owned; NULL: not ours to start */
 	uint64_t nofile;   /* RLIMIT_NOFILE (soft) for it; 0: ours */
@@ -40,6 +47,8 @@ int spawner_link_init(struct spawner_link *l, struct ev_loop *loop, const char *
 		      const struct spawner_link_ops *ops, void *arg);
 void spawner_link_done(struct spawner_link *l);
 void spawner_link_start(struct spawner_link *l);
+/* Is it of an older version, which cannot read our specs? */
+bool spawner_link_is_old(const struct spawner_link *l);
 /* What it says of a job that it has started. */
 /* True: this job got no cgroup, other than those before it. */
 bool spawner_link_spawned(struct spawner_link *l, const struct frame_spawned *f);

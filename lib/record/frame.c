@@ -100,6 +100,12 @@ frame_check(const void *p, size_t size)
 	return is_size_of(h->type, size) ? 0 : -EPROTO;
 }
 
+unsigned
+frame_welcome_spec(uint32_t flags)
+{
+	return flags >> 24 ? flags >> 24 : SPEC_VERSION_FIRST;
+}
+
 const char *
 frame_type_name(unsigned type)
 {

@@ -13,6 +13,7 @@
 
 #include "record/progress.h"
 #include "record/result.h"
+#include "record/spec.h"
 
 #define FRAME_MAGIC UINT32_C(0x46585443) /* "CTXF" */
 enum { FRAME_VERSION = 1, FRAME_MAX = 16384, FRAME_DIRS_MAX = 1000 };
@@ -85,6 +86,8 @@ enum {
 	WELCOME_PIDS = 32,
 	WELCOME_IO = 64,
 };
+/* The uppermost byte: the newest version of a spec that it reads. */
+#define WELCOME_SPEC(version) ((uint32_t)(version) << 24)
 struct frame_welcome {
 	struct frame_head head;
 	uint32_t pid;
@@ -224,5 +227,8 @@ void frame_init(void *frame, enum frame_type type, uint64_t id, uint32_t attempt
  * uint64_t. */
 int frame_check(const void *p, size_t size);
 const char *frame_type_name(unsigned type);
+/* The newest version of a spec that a spawner with FLAGS in its WELCOME reads. An older one, which
+ * does not say, reads the first that there was. */
+unsigned frame_welcome_spec(uint32_t flags);
 
 #endif

@@ -278,7 +278,7 @@ take_wire(const char *data, size_t size, struct wire *ret)
 	memcpy(ret, data, WIRE_SIZE_2);
 	if (ret->magic != SPEC_MAGIC)
 		return -EPROTO;
-	if (ret->version == 2)
+	if (ret->version == SPEC_VERSION_FIRST)
 		return ret->head_size == WIRE_SIZE_2 ? 0 : -EPROTO;
 	if (ret->version != SPEC_VERSION || ret->head_size != sizeof(*ret) || size < sizeof(*ret))
 		return -EPROTO;

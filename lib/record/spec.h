@@ -9,7 +9,7 @@
 
 #include "base/strv.h"
 
-enum { SPEC_VERSION = 3, SPEC_MAX = 8 << 20 };
+enum { SPEC_VERSION = 3, SPEC_VERSION_FIRST = 2, SPEC_MAX = 8 << 20 };
 
 /* Bits that name what a job's class asks for, and also what could not be had of it. They are kept
  * in records: never renumbered. */

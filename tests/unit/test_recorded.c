@@ -2,9 +2,10 @@
  *
  * tests/unit/data/frames-1 holds each frame and each record as a ctx of that version made it, with
  * a different value in each field; frames-2 what changed with limits of cgroups: the longer result
- * and spec, and what HELLO and WELCOME say in room that was left. A monitor outlives an upgrade,
- * and so does its run directory: these files stay as they are, and a version that changes a layout
- * says here how it reads the old one. Bytes of a little-endian machine. */
+ * and spec, and what HELLO and WELCOME say in room that was left; frames-3 a WELCOME that says
+ * which specs it reads. A monitor outlives an upgrade, and so does its run directory: these files
+ * stay as they are, and a version that changes a layout says here how it reads the old one. Bytes
+ * of a little-endian machine. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -50,7 +51,7 @@ static union {
 	struct progress progress_record;
 } u;
 
-static int set = 1; /* frames-1 or frames-2 */
+static int set = 1; /* frames-1 to frames-3 */
 
 static size_t
 load(const char *name)
@@ -192,6 +193,7 @@ TEST(every_file_is_looked_at)
 {
 	is_int(files_in(DATA "1"), FRAMES + RECORDS);
 	is_int(files_in(DATA "2"), FRAMES_2 + RECORDS_2);
+	is_int(files_in(DATA "3"), 1);
 }
 
 TEST(from_ctxd_to_the_spawner)
@@ -210,6 +212,7 @@ TEST(from_the_spawner_to_ctxd)
 	plain("welcome", FRAME_WELCOME);
 	is_int(u.welcome.pid, 1003);
 	is_int(u.welcome.flags, WELCOME_SYSTEM | WELCOME_ALLOW_ROOT | WELCOME_CGROUP);
+	is_int(frame_welcome_spec(u.welcome.flags), SPEC_VERSION_FIRST);
 	plain("dirs", FRAME_DIRS);
 	is_int(u.dirs.n, 2);
 	is_int(u.dirs.dir[0].id, 1004);
@@ -381,5 +384,16 @@ TEST(what_says_more_in_frames_2)
 	is_int(u.welcome.pid, 1003);
 	is_int(u.welcome.flags, WELCOME_SYSTEM | WELCOME_ALLOW_ROOT | WELCOME_CGROUP |
 					WELCOME_MEMORY | WELCOME_CPU | WELCOME_PIDS | WELCOME_IO);
+	is_int(frame_welcome_spec(u.welcome.flags), SPEC_VERSION_FIRST);
+	set = 1;
+}
+
+TEST(what_says_more_in_frames_3)
+{
+	set = 3;
+	plain("welcome", FRAME_WELCOME);
+	is_int(u.welcome.pid, 1003);
+	is_int(u.welcome.flags, WELCOME_SYSTEM | WELCOME_SPEC(3));
+	is_int(frame_welcome_spec(u.welcome.flags), 3);
 	set = 1;
 }
