@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Starting and stopping ctxd: places, sockets, locks, the spawner, and what of all that a job must not see."""
 import os
+import re
 import shutil
 import signal
 import socket
@@ -455,7 +456,7 @@ def _():
     n = len(d.notes())
     d.configure("[deadline]\ngrace = 500ms\ntimeout = 61s\n")
     d.proc.send_signal(signal.SIGHUP)
-    wait_until(lambda: any("RELOADING=1" in x for x in d.notes()[n:]) and "READY=1" in d.notes()[-1], "the reload")
+    wait_until(lambda: re.search(r"RELOADING=1(.|\n)*READY=1", "\n".join(d.notes()[n:])), "the reload")
     is_(d.submit("true")["timeout_usec"], 61 * S)
     d.configure("[deadline]\ntimeout = -1\n")
     d.proc.send_signal(signal.SIGHUP)
@@ -508,7 +509,7 @@ def _():
     j = e.submit(sh="ulimit -Sn; ulimit -Hn")
     e.wait_end(j["id"])
     is_(e.output(j["id"]), b"333\n4444\n")
-    os.kill(e.spawner_pid(), signal.SIGKILL)
+    os.kill(need(e.spawner_pid(), "a spawner"), signal.SIGKILL)
     j = e.submit(sh="ulimit -Sn; ulimit -Hn")
     e.wait_end(j["id"])
     is_(e.output(j["id"]), b"333\n4444\n", "also of a second spawner")
@@ -527,7 +528,7 @@ def _():
     works(e)
     spawner = os.path.join(base, "ctx-spawner")
     os.rename(spawner, spawner + ".away")
-    sp = e.spawner_pid()
+    sp = need(e.spawner_pid(), "a spawner")
     os.kill(sp, signal.SIGKILL)
     wait_gone([sp])
     e.wait_log(r"spawner could not be started: No such file or directory")
@@ -546,18 +547,21 @@ def _():
 
 @case("the spawner and what it started outlive ctxd; the next ctxd finds the same one")
 def _():
-    works(d)
+    j = d.submit("sleep", "1000")  # so that it is not idle, however long the next ctxd takes
+    d.wait_started(j["id"])
     sp = d.spawner_pid()
     d.kill9()
     d.start()
     works(d)
     is_(d.spawner_pid(), sp)
     is_(proc_status(sp, "PPid") != str(d.proc.pid), True)
+    d.cancel(j["id"], now=True)
+    d.wait_end(j["id"])
 
 
 @case("no zombies below ctxd")
 def _():
-    os.kill(d.spawner_pid(), signal.SIGKILL)
+    os.kill(need(d.spawner_pid(), "a spawner"), signal.SIGKILL)
     works(d)
     kids = [p for p in os.listdir("/proc") if p.isdigit() and proc_status(p, "PPid") == str(d.proc.pid)]
     wait_until(lambda: not [p for p in kids if proc_state(p) == "Z"], f"zombies among {kids} to be reaped")
@@ -566,7 +570,7 @@ def _():
 @case("a spawner with nothing to do leaves; the next ctxd starts one")
 def _():
     need(idle_spawner > 0, "there was one")
-    wait_until(lambda: exited(idle_spawner), "the spawner to leave", 40, step=0.05)
+    wait_until(lambda: exited(idle_spawner), "the spawner to leave", step=0.05)
     ok(not os.listdir(os.path.join(idle.run, "jobs")) or idle.job_dirs() == [], "no directory of a job is left")
     idle.start()
     works(idle)
