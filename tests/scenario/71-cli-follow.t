@@ -16,10 +16,13 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib
 from ctxtest import *
 from ctxtest import CTXCTL, ctl_env
 
-d = Daemon(conf="[daemon]\nreattach=3s\n[deadline]\ngrace=30s\n")
+CONF = "[daemon]\nreattach={}\n[deadline]\ngrace=30s\n"
+d = Daemon(conf=CONF.format("1h"), env={"CTXD_LOG": "debug"})
 LINES = 600
-# Numbers its lines and takes a breath now and then, so that there is something to come after each restart.
-COUNT = f"for i in $(seq {LINES}); do echo line $i; echo err $i >&2; [ $((i % 4)) = 0 ] && sleep 0.02; done; exit 7"
+# Numbers its lines and takes a breath now and then; after each quarter but the last it waits for a file, so that there is something
+# to come after each restart.
+COUNT = (f"for i in $(seq {LINES}); do echo line $i; echo err $i >&2; [ $((i % 4)) = 0 ] && sleep 0.02; "
+         f"[ $i -lt {LINES} ] && [ $((i % {LINES // 4})) = 0 ] && until [ -e {d.dir}/quarter.$((i / {LINES // 4})) ]; do sleep 0.02; done; done; exit 7")
 
 
 def gate(name):
@@ -57,10 +60,11 @@ def numbered(word):
 slow = gate("slow")
 slow_id = d.submit("--shell", f"echo begin; read x <{slow}; echo end; exit 9")
 d.wait_state(slow_id, "running")
-patient = [d.ctl_bg("wait", slow_id), d.ctl_bg("logs", "-f", slow_id), d.ctl_bg("events", "-f", "--json", slow_id)]
+patient = [d.ctl_bg("wait", slow_id)]
+wait_until(lambda: d.json("status")["connections"] >= 2, "it is connected")
+patient += [d.ctl_bg("logs", "-f", slow_id), d.ctl_bg("events", "-f", "--json", slow_id)]
 is_(patient[1].stdout.readline(), b"begin\n")
 json.loads(patient[2].stdout.readline())
-wait_until(lambda: d.json("status")["connections"] >= 4, "all of them are connected")
 
 
 @case("run, submit -f and logs -f across kill -9: all of the output, once, and the exit code")
@@ -78,12 +82,15 @@ def _():
     start("submit", "-n", "f", "-f", "--split-output", "--shell", COUNT)
     r = named("r")
     start("logs", "-f", r)
+    before = [0] * len(files)
     for n in (1, 2, 3):
-        before = [size(p) for p in files]
         wait_until(lambda: all(size(p) > b for p, b in zip(files, before)), "more output")
         for name in "rsf":
             need(d.json("list", "--name", name)[0]["state"] == "running", f"{name} has not ended before kill {n}")
         d.kill9()
+        before = [size(p) for p in files]
+        with open(f"{d.dir}/quarter.{n}", "w", encoding="ascii"):
+            pass
         d.start()
     ends = [finish(p) for p in clients]
     is_([e[0] for e in ends], [7, 7, 7, 0])
@@ -115,8 +122,16 @@ def _():
 
 
 def bound_again(id):
-    """The client is there when the seconds to come back are over and the job still runs."""
-    return d.ctl("wait", "--timeout", "3500ms", id).code == 125 and d.job(id)["state"] == "running"
+    """Its client has come back, which had time enough."""
+    d.wait_log(rf"job={id} its client is back")
+    return d.job(id)["state"] == "running"
+
+
+def start_with_less():
+    """Start ctxd, with a moment to come back for those who do not."""
+    d.configure(CONF.format("1s"))
+    d.start()
+    d.configure(CONF.format("1h"))  # from the next start on
 
 
 @case("a client that is killed while ctxd is down: client_gone, once the time to come back is over")
@@ -128,7 +143,7 @@ def _():
     for x in (p, q):
         x.kill()
         x.communicate()
-    d.start()
+    start_with_less()
     job = d.wait_end(id)
     is_((job["state"], job["cause_code"]), ("canceled", "client_gone"))
     is_(d.job(free)["state"], "running")
@@ -142,7 +157,7 @@ def _():
     p.send_signal(signal.SIGSTOP)
     try:
         d.kill9()
-        d.start()
+        start_with_less()
         job = d.wait_end(id)
         is_((job["state"], job["cause_code"]), ("canceled", "client_gone"))
     finally:
@@ -206,24 +221,28 @@ def _():
 
 @case("events -f across restarts: each change once, in order")
 def _():
-    p = d.ctl_bg("events", "-f", "--json", "--since", "1ms")
-    ids = []
-    for n in range(3):
+    ids = [d.submit("true")]
+    p = d.ctl_bg("events", "-f", "--json", "--since", "1h")
+    seen = []
+
+    def read_on():
+        """To the end of the last job: so it is connected."""
+        while not any(e["id"] == ids[-1] and e["to"] == "succeeded" for e in seen):
+            seen.append(json.loads(p.stdout.readline()))
+
+    for _ in range(3):
+        read_on()
         ids.append(d.submit("true"))
-        d.wait_end(ids[-1])
-        wait_until(lambda: d.json("status")["connections"] >= 5, "the reader is connected")
+        d.wait_end(ids[-1])  # the reader may have heard of that, or not
         d.kill9()
         d.start()
-    ids.append(d.submit("true"))
-    d.wait_end(ids[-1])
-    seen = []
-    while not (seen and seen[-1]["id"] == ids[-1] and seen[-1]["to"] == "succeeded"):
-        seen.append(json.loads(p.stdout.readline()))
+        ids.append(d.submit("true"))
+    read_on()
     p.kill()
     p.communicate()
     edges = [e["edge"] for e in seen]
     is_(edges, sorted(set(edges)))
-    is_([e["id"] for e in seen if e["to"] == "succeeded" and e["id"] in ids[1:]], ids[1:])
+    is_([e["id"] for e in seen if e["to"] == "succeeded" and e["id"] in ids], ids)
 
 
 @case("what waited through all of this still does, to the end and no further")
@@ -267,7 +286,7 @@ class Terminal:
         while self.read():
             pass
         os.close(self.master)
-        return self.p.wait(30)
+        return self.p.wait(60)
 
 
 def stages(*steps):

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """The examples, run as their readers would: HTTP handlers in Python, Node and Go, a C program with libctxd."""
-# test-timeout: 240
+# test-timeout: 400
 import http.client
 import json
 import os
@@ -38,7 +38,7 @@ class Server:
         self.port = int(line.rstrip("/\n").rpartition(":")[2])
 
     def request(self, method, path, headers=None):
-        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             c.request(method, path, headers=headers or {})
             r = c.getresponse()
@@ -60,7 +60,7 @@ def handler(server, word):
             os.unlink(GO)
         headers = {"X-Request-Id": f"req-{word}", "Idempotency-Key": f"key-{word}", "traceparent": TRACEPARENT, "baggage": "tenant=blue"}
         # A client that sends its request and vanishes without reading the answer.
-        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as s:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as s:
             s.sendall(("POST /transcodes HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n" +
                        "".join(f"{k}: {v}\r\n" for k, v in headers.items()) + "\r\n").encode())
             wait_until(lambda: with_key(f"key-{word}"), "the request's job")
@@ -114,11 +114,11 @@ def _():
     root = os.path.dirname(EXAMPLES)
     prefix = os.path.join(d.dir, "usr")
     made = subprocess.run(["make", "-s", f"B={BUILD}", f"PREFIX={prefix}", f"SYSCONFDIR={d.dir}/etc", f"UNITDIR={d.dir}/units",
-                           "install-lib"], cwd=root, capture_output=True, timeout=100)
+                           "install-lib"], cwd=root, capture_output=True, timeout=200)
     need(made.returncode == 0, made.stderr.decode())
     env = dict(os.environ, PKG_CONFIG_PATH=os.path.join(prefix, "lib", "pkgconfig"), LD_LIBRARY_PATH=os.path.join(prefix, "lib"),
                CTXD_SOCKET=d.sock)
-    flags = subprocess.run(["pkg-config", "--cflags", "--libs", "libctxd"], capture_output=True, env=env, timeout=20)
+    flags = subprocess.run(["pkg-config", "--cflags", "--libs", "libctxd"], capture_output=True, env=env, timeout=60)
     need(flags.returncode == 0, flags.stderr.decode())
     program = os.path.join(d.dir, "detach")
     with open(os.path.join(BUILD, "libctxd.so.0"), "rb") as f:
