@@ -2,13 +2,14 @@
 """Jobs that end with the connection of their client; and clients that come back after ctxd was away."""
 import os
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from apitest import *  # noqa: E402,F403
 
 CONF = "[daemon]\nreattach = {}\n[limits]\nrunning = {}\n[deadline]\ngrace = 500ms\n"
 GONE = "canceled", "context canceled", "client_gone", "the client it was bound to went away"
-d = ApiDaemon(conf=CONF.format("4s", 50))
+d = ApiDaemon(conf=CONF.format("1h", 50))
 
 
 class Client:
@@ -43,7 +44,7 @@ def _():
     c = Client()
     ok(d.job(c.id)["bound"])
     child = d.submit("sleep", "1000", parent=c.id, inherit=["cancel"])["id"]
-    d.configure(CONF.format("4s", 1))
+    d.configure(CONF.format("1h", 1))
     d.call("Reload")
     q = Client()
     is_(d.job(q.id)["state"], "queued")
@@ -53,17 +54,32 @@ def _():
     c.gone()
     is_(end_of(d.wait_end(c.id)), GONE)
     is_(end_of(d.wait_end(child)), ("canceled", "context canceled", "parent", f"parent {c.id} canceled: {GONE[3]}"))
-    d.configure(CONF.format("4s", 50))
+    d.configure(CONF.format("1h", 50))
     d.call("Reload")
+
+
+def one_comes_back(end):
+    """Two clients when ctxd ends, as END does it, of which one comes back in the time it has."""
+
+    def tried(seconds):
+        d.configure(CONF.format(f"{seconds}s", 50))
+        back, lost = (Client(key=f"{who} {end.__name__} {seconds}") for who in ("back", "lost"))
+        for c in (back, lost):
+            d.wait_started(c.id)
+        end()
+        d.start()
+        back.back()
+        if back.reply["job"]["state"] == "running":
+            return back, lost
+        return d.wait_end(back.id) and d.wait_end(lost.id) and None  # too late
+
+    return in_time(tried, (3, 15, 60))
 
 
 @case("ctxd dies: who comes back keeps the job, who does not loses it")
 def _():
-    back, lost = Client(key="back"), Client(key="lost")
     free = d.submit("sleep", "1000")["id"]
-    d.kill9()
-    d.start()
-    back.back()
+    back, lost = one_comes_back(d.kill9)
     like(d.log_text(), r"2 jobs are bound to clients")
     is_(end_of(d.wait_end(lost.id)), GONE)
     is_([d.job(i)["state"] for i in (back.id, free)], ["running"] * 2)
@@ -75,15 +91,17 @@ def _():
 
 @case("ctxd is stopped in good order: the same")
 def _():
-    back, lost = Client(key="back2"), Client(key="lost2")
-    d.stop()
-    is_(len(d.job_dirs()), 2, "a connection that ends then cancels nothing")
-    d.start()
-    back.back()
+    def stop():
+        wait_until(lambda: len(d.job_dirs()) == 2, "the directories of others to go")
+        d.stop()
+        is_(len(d.job_dirs()), 2, "a connection that ends then cancels nothing")
+
+    back, lost = one_comes_back(stop)
     is_(end_of(d.wait_end(lost.id)), GONE)
     is_(d.job(back.id)["state"], "running")
     d.cancel(back.id, now=True)
     is_(back.link.receive()[0]["job"]["state"], "canceled", "the client is told the end")
+    d.configure(CONF.format("1h", 50))
 
 
 @case("the job ended while ctxd was away: the client that comes back is told")
@@ -120,13 +138,28 @@ def _():
 
 @case("another death before the time is over: the time begins anew")
 def _():
-    d.configure(CONF.format("6s", 50))
-    c = Client(key="patient")
-    for _ in range(3):
+    def twice(seconds):
+        """A client that came back within SECONDS after the second death, and later than that after the first."""
+        d.configure(CONF.format(f"{seconds}s", 50))
+        c = Client(key=f"patient {seconds}")
+        d.wait_started(c.id)
+        begun = time.monotonic()
         d.kill9()
         d.start()
-        is_(d.job(c.id)["state"], "running")
-    c.back()
+        wait_until(lambda: time.monotonic() > begun + 0.7 * seconds, "most of the time to pass")
+        again = time.monotonic()
+        d.kill9()
+        killed = time.monotonic()
+        d.start()
+        wait_until(lambda: time.monotonic() > begun + 1.3 * seconds, "more than the time to pass")
+        state = d.job(c.id)["state"]
+        c.back()
+        if killed > begun + seconds or time.monotonic() > again + seconds:
+            return d.wait_end(c.id) and None
+        is_(state, "running")
+        return c
+
+    c = in_time(twice, (2, 15, 60))
     is_(d.job(c.id)["state"], "running")
     c.gone()
     is_(end_of(d.wait_end(c.id)), GONE)
