@@ -15,7 +15,6 @@ import spawnerdrv as drv  # noqa: E402
 from between import Between  # noqa: E402
 from ctxtest import *  # noqa: E402,F403
 from ctxtest import TIMEOUT  # noqa: E402
-from varlink import Varlink  # noqa: E402
 
 IN_CLOSE_NOWRITE = 16
 libc = ctypes.CDLL(None, use_errno=True)
@@ -45,22 +44,88 @@ def not_executed(id, attempt, error, step):
     return struct.pack(drv.Result.FORM, *(values[n] for n in drv.Result.NAMES))
 
 
-@case("a result after which the same attempt is made again, found by a ctxd while that start is under way from the last one: it runs once")
-def _():
-    d = Daemon(start=False)
+def start(conf=""):
+    """A ctxd, and a hand between it and its spawner."""
+    d = Daemon(conf, start=False)
     b = Between(d)
     d.start()
-    with Varlink(d.sock) as v:
-        wait_until(lambda: v.call("Stats")["spawner_up"], "the spawner")
-    witness, gate = os.path.join(d.dir, "witness"), os.path.join(d.dir, "gate")
-    os.mkfifo(gate)
+    return d, b
 
-    def begun():
-        with open(witness, encoding="ascii") as f:
+
+class Witnessed:
+    """A job that says so when it begins, and ends with 7 when it is let go."""
+
+    def __init__(self, d):
+        self.d, self.path, self.gate = d, os.path.join(d.dir, "witness"), os.path.join(d.dir, "gate")
+        os.mkfifo(self.gate)
+        self.id = d.submit("sh", "-c", f"echo begun >>{self.path}; read x <{self.gate}; exit 7")
+
+    def begun(self):
+        if not os.path.exists(self.path):
+            return 0
+        with open(self.path, encoding="ascii") as f:
             return f.read().count("begun")
 
+    def check(self):
+        wait_until(lambda: self.d.job(self.id)["pid"], "the job to be adopted")
+        with open(self.gate, "w", encoding="ascii") as f:
+            f.write("go\n")
+        j = self.d.wait_end(self.id)
+        is_((j["state"], j["exit_code"], j["attempt"]), ("failed", 7, 1))
+        is_(self.begun(), 1, "executions of an attempt")
+
+
+@case("the first start is under way from the last ctxd: the next one finds nothing, waits until it is linked, and adopts the job")
+def _():
+    d, b = start()
     b.hold()
-    i = d.submit("sh", "-c", f"echo begun >>{witness}; read x <{gate}; exit 7")
+    w = Witnessed(d)
+    b.wait_held((drv.SPAWN, w.id))
+    d.kill9()
+    d.start(spawner=False)
+    is_(d.job(w.id)["state"], "running", "that nothing is there yet proves nothing")
+    b.let_through()
+    wait_until(w.begun, "the command to be executed")
+    b.let_in()
+    w.check()
+    d.cleanup()
+    b.close()
+
+
+@case("two starts were lost with the spawner, and the next ctxd dies between the two verdicts: the second one is still known not to have run")
+def _():
+    d, b = start("[limits]\nrunning = 2\n")
+    b.hold()
+    ids = [d.submit("true") for _ in range(2)]
+    b.wait_held(*((drv.SPAWN, i) for i in ids))
+    d.kill9()
+    b.wait_ended()
+    b.respawn()
+    b.hold(drv.SWEEP)
+    b.let_in()
+    d.start()
+    wait_until(lambda: sorted(b.held()) == [(drv.SWEEP, i) for i in ids], "both to be asked for")
+    b.pass_on(drv.SWEEP, ids[0])
+    d.wait_log(rf"job={ids[0]} queued again")
+    is_(d.job(ids[0])["state"], "queued", "nothing is started before the verdict on the other: that would raise what was seen past it")
+    d.kill9()
+    b.wait_ended()
+    ok((drv.SPAWN, ids[0]) not in b.held(), "nor is it about to be")
+    b.let_through()
+    d.start()
+    for i in ids:
+        j = d.wait_end(i)
+        is_((j["state"], j["attempt"]), ("succeeded", 1))
+    d.cleanup()
+    b.close()
+
+
+@case("a result after which the same attempt is made again, found by a ctxd while that start is under way from the last one: it runs once")
+def _():
+    d, b = start()
+    b.hold()
+    w = Witnessed(d)
+    i = w.id
     # Its first start, as the spawner and a monitor leave it that could make no process.
     _, fds = b.take(drv.SPAWN, i)
     job = os.path.join(d.run, "jobs", f"{i}.1")
@@ -83,14 +148,9 @@ def _():
     reads.close()
     is_(d.job(i)["state"], "running", "what is found before the spawner has come to what was sent proves nothing")
     b.let_through()
-    wait_until(lambda: os.path.exists(witness) and begun(), "the command to be executed")
+    wait_until(w.begun, "the command to be executed")
     b.let_in()
-    wait_until(lambda: d.job(i)["pid"], "the job to be adopted")
-    with open(gate, "w", encoding="ascii") as f:
-        f.write("go\n")
-    j = d.wait_end(i)
-    is_((j["state"], j["exit_code"], j["attempt"]), ("failed", 7, 1))
-    is_(begun(), 1, "executions of an attempt")
+    w.check()
     d.cleanup()
     b.close()
 

@@ -3,10 +3,10 @@
     d = Daemon(start=False)
     b = Between(d)                      # binds spawner.sock of D, starts the spawner on a socket of its own
     d.start()
-    b.hold()                            # from now on nothing that ctxd sends arrives
-    f, fds = b.take(SPAWN, id=1)        # ... and this never will: it is ours
+    b.hold()                            # from now on nothing that ctxd sends arrives, and nobody is let in
+    f, fds = b.take(SPAWN, 1)           # ... and this never will: it is ours
     b.wait_held((FORGET, 1), (SPAWN, 1))
-    d.kill9(); d.start()                # the new ctxd is not let in, the old one's frames are still under way
+    d.kill9(); d.start(spawner=False)   # the new ctxd is not let in, the old one's frames are still under way
     b.let_through()                     # the old one's frames arrive; then its connection ends
     b.let_in()                          # the new one's connection is made
 
@@ -25,7 +25,7 @@ __all__ = ["Between"]
 
 
 class Pair:
-    """A connection of ctxd, ours to the spawner, and the frames of ctxd that have not been passed on: [(Frame, data, fds)]."""
+    """A connection of ctxd, ours to the spawner, and the frames of ctxd that have not been passed on: [(Frame, descriptors)]."""
 
     def __init__(self, down, up):
         self.down, self.up, self.held, self.ended = down, up, [], False
@@ -33,12 +33,13 @@ class Pair:
 
 class Between:
     def __init__(self, daemon):
-        self.pairs, self.holds, self.lets_in = [], False, True
+        self.pairs, self.dropped, self.holds, self.lets_in = [], [], (), True
+        self.daemon = daemon
         os.makedirs(daemon.run, 0o700, exist_ok=True)
         self.listener = self._listen(os.path.join(daemon.run, "spawner.sock"))
         self.path = os.path.join(daemon.run, "behind.sock")
-        with self._listen(self.path) as behind:
-            self.pid = start_spawner(behind, daemon.run, daemon.log)
+        self.behind = self._listen(self.path)
+        self.pid = start_spawner(self.behind, daemon.run, daemon.log)
         self.lock = threading.Condition()
         self.wake_r, self.wake_w = os.pipe()
         self.thread = threading.Thread(target=self._pump, daemon=True)
@@ -54,19 +55,19 @@ class Between:
 
     # What a test does
 
-    def hold(self):
-        """Nothing of ctxd arrives any more, and a new connection is not made."""
+    def hold(self, *kinds):
+        """No frame of KINDS (none named: of any) arrives, and nothing that is sent after it; and no new connection is made."""
         with self.lock:
-            self.holds, self.lets_in = True, False
+            self.holds, self.lets_in = kinds or tuple(range(256)), False
         self._wake()
 
     def let_through(self):
         """What was held arrives, in its order; a ctxd that is dead is gone for the spawner only after that."""
         with self.lock:
-            self.holds = False
+            self.holds = ()
             for p in list(self.pairs):
-                for _, data, fds in p.held:
-                    self._send(p.up, data, fds)
+                for f, fds in p.held:
+                    self._send(p.up, f.data, fds)
                 p.held.clear()
                 if p.ended:
                     self._drop(p)
@@ -82,7 +83,7 @@ class Between:
             need(self.lock.wait_for(cond, TIMEOUT), f"waited in vain for {what}; held: {self._all_held()}")
 
     def _all_held(self):
-        return [f for p in self.pairs for f, _, _ in p.held]
+        return [f for p in self.pairs for f, _ in p.held]
 
     def take(self, kind, id):
         """A held frame that will not arrive: (Frame, descriptors), which are the caller's."""
@@ -93,11 +94,40 @@ class Between:
         with self.lock:
             p, h = there()[0]
             p.held.remove(h)
-        return h[0], h[2]
+        return h
+
+    def pass_on(self, kind, id):
+        """A held frame arrives before the others."""
+        f, fds = self.take(kind, id)
+        with self.lock:
+            p = [p for p in self.pairs if not p.ended][-1]
+            self._send(p.up, f.data, fds)
+
+    def held(self):
+        """[(kind, id)]"""
+        with self.lock:
+            return [(f.kind, f.id) for f in self._all_held()]
 
     def wait_held(self, *wanted):
         """Until these, (kind, id) each, and nothing else, are held."""
         self._wait(lambda: [(f.kind, f.id) for f in self._all_held()] == list(wanted), f"the frames {wanted}")
+
+    def wait_ended(self):
+        """ctxd was killed: until all that it had sent is here."""
+        self._wait(lambda: all(p.ended for p in self.pairs), "the end of its connection")
+
+    def respawn(self):
+        """The spawner dies, and with it what was under way; a new one is started."""
+        with self.lock:
+            self._kill_spawner()
+            for p in list(self.pairs):
+                self._drop(p)
+            self.pid = start_spawner(self.behind, self.daemon.run, self.daemon.log)
+        self._wake()
+
+    def _kill_spawner(self):
+        os.kill(self.pid, signal.SIGKILL)
+        wait_until(lambda: os.waitpid(self.pid, os.WNOHANG)[0], "the spawner to end")
 
     def close(self):
         with self.lock:
@@ -106,9 +136,10 @@ class Between:
             thread, self.thread = self.thread, None
         os.close(self.wake_w)
         thread.join()
+        self._close_dropped()
         self.listener.close()
-        os.kill(self.pid, signal.SIGKILL)
-        wait_until(lambda: os.waitpid(self.pid, os.WNOHANG)[0], "the spawner to end")
+        self.behind.close()
+        self._kill_spawner()
 
     # The thread
 
@@ -125,19 +156,24 @@ class Between:
             os.close(fd)
 
     def _drop(self, p):
+        """The thread closes it: it may be waiting for it right now."""
         self.pairs.remove(p)
-        for _, _, fds in p.held:
-            for fd in fds:
-                os.close(fd)
-        p.down.close()
-        p.up.close()
+        self.dropped.append(p)
         self.lock.notify_all()
+
+    def _close_dropped(self):
+        for p in self.dropped:
+            for _, fds in p.held:
+                for fd in fds:
+                    os.close(fd)
+            p.down.close()
+            p.up.close()
+        self.dropped.clear()
 
     def _pump(self):
         while True:
             with self.lock:
-                if not self.thread:
-                    break
+                self._close_dropped()
                 socks = [p.down for p in self.pairs if not p.ended] + [p.up for p in self.pairs]
                 socks += [self.listener] if self.lets_in else []
             ready = select.select([self.wake_r, *socks], [], [])[0]
@@ -170,9 +206,11 @@ class Between:
 
     def _from_ctxd(self, p):
         data, fds = self._receive(p.down)
-        if data and self.holds:
-            p.held.append((Frame(data), data, fds))
-        elif data:
+        f = Frame(data) if data else None
+        if f and (p.held or f.kind in self.holds):
+            f.data = data
+            p.held.append((f, fds))
+        elif f:
             self._send(p.up, data, fds)
         elif self.holds:
             p.ended = True
