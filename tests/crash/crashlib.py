@@ -23,7 +23,7 @@ import spawnerdrv  # noqa: E402
 from varlink import Varlink, VarlinkClosed  # noqa: E402
 
 HOUR = 3600 * 1000000  # microseconds
-BOUND = float(os.environ.get("CTX_TEST_WAIT", "20")) * 2
+BOUND = ctxtest.TIMEOUT * 2
 CONF = "[limits]\nrunning = 8\n[deadline]\ntimeout = 10m\nmax_timeout = 100h\ngrace = 2s\n"
 CHANGES = ("Cancel", "Close", "Extend", "Resolve", "Scope")
 ACTIVE = ("queued", "running", "stopping")
@@ -370,6 +370,5 @@ class Trial:
         try:
             self.d._kill_all()
         finally:
-            if self.d._notify_fd:
-                self.d._notify_fd.close()
+            self.d._notify_close()
             shutil.rmtree(self.d.dir, ignore_errors=True)

@@ -335,8 +335,6 @@ class Daemon:
         False where none is to come. PREFIX: a command in front of it (strace, prlimit, …)."""
         need(not self.proc or self.proc.poll() is not None, "ctxd runs already")
         self._notify_open()
-        with self._notes_changed:
-            self._notes.clear()
         logged = len(_read(self.log))
         with open(self.log, "ab") as log:
             self.proc = subprocess.Popen([*prefix, *self.command(args)], env=self.environment(env), stdout=log,
@@ -404,26 +402,32 @@ class Daemon:
                 self._notes_changed.wait(0.05)
 
     def _notify_open(self):
-        """One datagram socket for all starts, drained by a thread so that ctxd can never block on it."""
-        if self._notify_fd:
-            return
+        """A datagram socket for this start alone, drained by a thread so that ctxd can never block on it. What the ctxd before it
+        said last, the READY=1 after a reload, is not heard as from this one."""
+        self._notify_close()
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         path = os.path.join(self.dir, "notify")
+        if os.path.exists(path):
+            os.unlink(path)
         sock.bind(path)
         os.chmod(path, 0o777)
-        self._notify_fd = sock
+        notes = self._notes = []
 
         def drain():
             while True:
-                data = sock.recv(8192)
-                if not data:
+                try:
+                    data = sock.recv(8192)
+                except OSError:
+                    return
+                if not data:  # shut down
                     return
                 with self._notes_changed:
-                    self._notes.append(data.decode(errors="replace"))
+                    notes.append(data.decode(errors="replace"))
                     self._notes_changed.notify_all()
 
         self._drain = threading.Thread(target=drain, daemon=True)
         self._drain.start()
+        self._notify_fd = sock
 
     def _notify_close(self):
         """The thread has ended before the descriptor is closed: its call, begun anew after a SIGCONT, would take the messages of
@@ -432,6 +436,7 @@ class Daemon:
             self._notify_fd.shutdown(socket.SHUT_RDWR)
             self._drain.join()
             self._notify_fd.close()
+            self._notify_fd = None
 
     # Client
 
