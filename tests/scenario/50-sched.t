@@ -1,5 +1,7 @@
 #!/usr/bin/python3
 """The scheduler: limits, order, and the queue across reloads, restarts and deaths."""
+# test-timeout: 600
+import datetime
 import os
 import sys
 import time
@@ -31,13 +33,20 @@ def configure(running=4, queued=50, more=""):
 def block(n=1, **params):
     """N running jobs that go on until they are canceled."""
     ids = [d.submit("sleep", "1000", **params)["id"] for _ in range(n)]
-    for i in ids:
-        is_(d.job(i)["state"], "running", f"blocker {i}")
+    become(ids, ["running"] * n)
     return ids
 
 
 def states(ids):
     return [d.job(i)["state"] for i in ids]
+
+
+def become(ids, want):
+    wait_until(lambda: states(ids) == want, f"{ids} to be {want}")
+
+
+def epoch(text):
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
 def cancel(ids):
@@ -64,17 +73,18 @@ def settle():
 @case("no more than the limit run; a slot that becomes free is used at once")
 def _():
     ids = [d.submit("sleep", "1000")["id"] for _ in range(7)]
-    is_(states(ids), ["running"] * 4 + ["queued"] * 3)
+    become(ids, ["running"] * 4 + ["queued"] * 3)
     is_([d.job(i)["started_at"] for i in ids[4:]], [None] * 3)
     is_([d.job(i)["deadline_at"] for i in ids[4:]], [None] * 3, "the time of what queues has not begun")
     is_(d.call("Stats")["jobs"]["queued"], 3)
-    d.cancel(ids[1], now=True)
-    d.wait_end(ids[1])
-    wait_until(lambda: d.job(ids[4])["state"] == "running", "the next to start")
-    is_(states(ids[5:]), ["queued"] * 2)
-    ended, started = d.job(ids[1])["ended_at"], d.job(ids[4])["started_at"]
-    took = seconds_between(ended, started)
-    ok(-0.05 < took < 2, f"{took:.4f} s from the end of one to the start of the next")
+    took = []
+    for n, i in enumerate(ids[1:4]):
+        d.cancel(i, now=True)
+        ended = d.wait_end(i)["ended_at"]
+        become(ids[4:], ["running"] * (n + 1) + ["queued"] * (2 - n))
+        took.append(seconds_between(ended, d.job(ids[4 + n])["started_at"]))
+    # The machine may have stalled, but not each time.
+    ok(-0.05 < min(took) < 2, f"{took} s from the end of one to the start of the next")
     cancel(ids)
     settle()
 
@@ -84,9 +94,9 @@ def _():
     a = [d.submit("sleep", "1000", **{"class": "one"})["id"] for _ in range(3)]
     b = [d.submit("sleep", "1000", **{"class": "two"})["id"] for _ in range(3)]
     c = [d.submit("sleep", "1000")["id"] for _ in range(3)]
-    is_(states(a), ["running", "queued", "queued"])
-    is_(states(b), ["running", "running", "queued"])
-    is_(states(c), ["running", "queued", "queued"], "the common limit counts them all")
+    become(a, ["running", "queued", "queued"])
+    become(b, ["running", "running", "queued"])
+    become(c, ["running", "queued", "queued"])  # the common limit counts them all
     d.cancel(b[0], now=True)
     d.wait_end(b[0])
     wait_until(lambda: d.job(b[2])["state"] == "running", "the third of the class: it is older than the default's second")
@@ -128,7 +138,7 @@ def _():
     d.configure(CONF.format(running=4, queued=50).replace("[limits]\n", "[limits]\nrunning_per_user = 2\nqueued_per_user = 3\n"))
     is_(sorted((c["key"], c["new"]) for c in d.call("Reload")["changes"]), [("queued_per_user", "3"), ("running_per_user", "2")])
     ids = [d.submit("sleep", "1000")["id"] for _ in range(5)]
-    is_(states(ids), ["running"] * 2 + ["queued"] * 3)
+    become(ids, ["running"] * 2 + ["queued"] * 3)
     is_(refused(d.submit, "QueueFull", "true"), {"limit": 3})
     configure()
     wait_until(lambda: states(ids) == ["running"] * 4 + ["queued"], "the limit to be gone")
@@ -152,8 +162,7 @@ def _():
     is_(refused(d.submit, "QueueFull", "true"), {"limit": 5})
     cancel(first)
     settle()
-    is_(d.submit("true")["state"], "running")
-    settle()
+    is_(d.wait_end(d.submit("true")["id"])["state"], "succeeded")
     # More than fit in one write: some are accepted, the rest refused, and all of that is true.
     first = block(1)
     with d.connect() as v:
@@ -172,6 +181,7 @@ def _():
     configure(running=1)
     first = block(1)
     a = note("a")
+    asked = time.time()
     late = note("late", deadline_at="now+700ms")
     later = note("later", deadline_at="now+900ms", timeout_usec=S)
     b = note("b", deadline_at="now+1h")
@@ -181,8 +191,7 @@ def _():
     is_((j["started_at"], j["pid"], j["exit_code"], j["signal"], j["leftovers"]), (None,) * 5)
     like(j["cause"], "queue")
     ok(j["ended_at"] >= j["submitted_at"])
-    took = seconds_between(j["submitted_at"], j["ended_at"])
-    ok(0.69 <= took < 5, f"{took} s")
+    ok(asked + 0.699 <= epoch(j["deadline_at"]) <= epoch(j["ended_at"]), f"asked at {asked}: {j['deadline_at']}, {j['ended_at']}")
     is_(d.wait_end(later)["state"], "deadline_exceeded")
     r = d.ctl("wait", late)
     is_(r.code, 124)
@@ -221,13 +230,24 @@ def _():
 def _():
     configure(running=1)
     first = block(1)
-    ids = [d.submit("true", deadline_at=f"now+{300 + 20 * (i * 7 % 30)}ms")["id"] for i in range(30)]
-    for n, i in enumerate(ids):
-        j = d.wait_end(i)
-        is_((j["state"], j["started_at"]), ("deadline_exceeded", None))
-        asked = (300 + 20 * (n * 7 % 30)) / 1000
-        took = seconds_between(j["submitted_at"], j["ended_at"])
-        ok(asked - 0.01 <= took < asked + 2, f"asked for {asked}, ended after {took}")
+
+    def thirty():
+        """How late the most punctual of them was."""
+        asked, ids = [], []
+        for i in range(30):
+            span = 300 + 20 * (i * 7 % 30)
+            asked.append(time.time() + span / 1000)
+            ids.append(d.submit("true", deadline_at=f"now+{span}ms")["id"])
+        ended = [d.wait_end(i) for i in ids]
+        for j, at in zip(ended, asked):
+            is_((j["state"], j["started_at"]), ("deadline_exceeded", None))
+            ok(at - 0.001 <= epoch(j["deadline_at"]) <= epoch(j["ended_at"]), f"asked for {at}: {j['deadline_at']}, {j['ended_at']}")
+        in_turn = sorted(ended, key=lambda j: j["deadline_at"])
+        is_([j["id"] for j in sorted(in_turn, key=lambda j: j["ended_at"])], [j["id"] for j in in_turn], "in the order of their deadlines")
+        return min(seconds_between(j["deadline_at"], j["ended_at"]) for j in ended)
+
+    # The machine may have stalled, but not each time.
+    ok(any(thirty() < 2 for _ in range(3)), "punctual")
     cancel(first)
     settle()
     configure()
@@ -237,7 +257,7 @@ def _():
 def _():
     configure(running=2)
     ids = [d.submit("sleep", "1000")["id"] for _ in range(6)]
-    is_(states(ids), ["running"] * 2 + ["queued"] * 4)
+    become(ids, ["running"] * 2 + ["queued"] * 4)
     is_([(c["section"], c["key"], c["old"], c["new"]) for c in configure(running=5)], [("limits", "running", "2", "5")])
     wait_until(lambda: states(ids) == ["running"] * 5 + ["queued"], "three more to start")
     configure(running=1)
@@ -251,7 +271,7 @@ def _():
     # The same for a class.
     configure()
     ids = [d.submit("sleep", "1000", **{"class": "one"})["id"] for _ in range(3)]
-    is_(states(ids), ["running", "queued", "queued"])
+    become(ids, ["running", "queued", "queued"])
     d.configure(CONF.format(running=4, queued=50).replace("[class one]\nrunning = 1", "[class one]\nrunning = 3"))
     d.call("Reload")
     wait_until(lambda: states(ids) == ["running"] * 3, "the rest of the class")

@@ -7,8 +7,8 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from apitest import *  # noqa: E402,F403
 
-CONF = "[limits]\nrunning = {}\n[deadline]\ngrace = 400ms\n[environment]\nkeep = 1s\n[class one]\nrunning = 1\n"
-d = ApiDaemon(conf=CONF.format(300))
+CONF = "[limits]\nrunning = {}\n[deadline]\ngrace = 400ms\n[environment]\nkeep = {}\n[class one]\nrunning = 1\n"
+d = ApiDaemon(conf=CONF.format(300, "1h"))
 ME = os.getuid()
 STUBBORN = "trap '' TERM; echo; while :; do sleep 1; done"
 
@@ -185,16 +185,16 @@ def _():
 
 @case("a thousand at once, queued and running")
 def _():
-    d.configure(CONF.format(20))
+    d.configure(CONF.format(20, "1h"))
     d.call("Reload")
     with d.connect() as v:
         ids = [g["job"]["id"] for g in v.pipeline([("Submit", {"argv": ["sleep", "1000"]})] * 1000)]
         got = v.pipeline([("Cancel", {"id": i, "cause": "all", "now": True}) for i in reversed(ids)])
     is_([g for g in got if isinstance(g, VarlinkError)], [])
-    d.wait_all_ended(60)
+    d.wait_all_ended()
     ends = {j["id"]: (j["state"], j["cause"]) for j in d.jobs(after=ids[0] - 1)}
     is_(set(ends[i] for i in ids), {("canceled", "all")})
-    d.configure(CONF.format(300))
+    d.configure(CONF.format(300, "1h"))
     d.call("Reload")
 
 
@@ -248,6 +248,7 @@ def _():
     for i in (good, bad, stop):
         d.wait_end(i)
     is_((kept(good), kept(bad), kept(stop)), (0, 1, 1))
+    d.configure(CONF.format(300, "1s"))
     d.restart()
     wait_until(lambda: kept(bad) + kept(stop) == 0, "[environment] keep to have passed")
 

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """What a job gets, and what nobody else gets to see of it."""
 import base64
+import contextlib
 import json
 import os
 import stat
@@ -365,8 +366,9 @@ def _():
     for root, _, files in os.walk(d.run):
         for name in files:
             path = os.path.join(root, name)
-            if stat.S_ISREG(os.lstat(path).st_mode):
-                unlike(read_file(path).decode(errors="replace"), SECRET, path)
+            with contextlib.suppress(FileNotFoundError):  # the directory of a job that has ended goes a moment later
+                if stat.S_ISREG(os.lstat(path).st_mode):
+                    unlike(read_file(path).decode(errors="replace"), SECRET, path)
     is_(stat.S_IMODE(os.stat(d.db).st_mode), 0o600)
     for name in os.listdir(d.state):
         if name.startswith("ctxd.db"):

@@ -282,7 +282,7 @@ def _():
     go(gate2)
     is_((f.to_end().data, f.dropped), (b"one\ntwo\nthree", 0))
     ok(g.to_end().data in (b"two\nthree", b"one\ntwo\nthree"), f"from its last line on: {g.data}")
-    out, err = c.communicate(timeout=20)
+    out, err = c.communicate(timeout=60)
     is_((out, err, c.returncode), (b"three", b"", 0))
     is_(d.job(j["id"])["state"], "succeeded")
     is_(Follower(j["id"]).to_end().data, b"one\ntwo\nthree", "of a job that has ended")
@@ -329,7 +329,7 @@ def _():
         fs = [Follower(j["id"]).until(b"one") for _ in range(20)]
         for f in fs:
             f.v.close()
-    wait_until(lambda: d.call("Stats")["connections"] == 1 and fds() == before, f"{before} descriptors, as before")
+    wait_until(lambda: d.call("Stats")["connections"] == 1 and fds() <= before, f"{before} descriptors, as before")
     go(gate)
     d.wait_end(j["id"])
     is_(d.output(j["id"]), b"one\ntwo\n")
@@ -406,7 +406,7 @@ def _():
     gate = fifo(d, "large")
     j = d.submit("sh", "-c", f"seq -f %015.0f 1 {n}; read x <{gate}", timeout_usec=300 * S)
     wait_until(lambda: os.stat(d.output_path(j["id"])).st_size == n * LINE if os.path.exists(d.output_path(j["id"])) else False,
-               "50 MB", 60)
+               "50 MB")
     write_file(f"/proc/{d.proc.pid}/clear_refs", "5")  # the peak from now on
     before = memory("VmHWM")
     h, size, slow = hashlib.sha256(), 0, d.connect()
@@ -489,6 +489,7 @@ def _():
     for path in (d.output_path(old), d.output_path(apart), err_path(apart)):
         wait_until(lambda: not os.path.exists(path), "the output to go")
     is_(d.output(apart, stream="stderr"), b"")
+    wait_until(lambda: older not in [j["id"] for j in d.jobs()], "its record to go")
     refused(d.job, "NoSuchJob", older)
     is_(d.job(old)["state"], "succeeded")
     is_(d.output(old), b"")

@@ -49,7 +49,7 @@ def _():
         d.wait_state(a, "running")
         p = d.ctl_bg("logs", "-f", a)
         b = d.submit("sh", "-c", f"echo go >{gate}; while ! echo secret; do :; done")
-        out, _ = p.communicate(timeout=30)
+        out, _ = p.communicate(timeout=60)
         is_(out, b"", "followed")
         d.wait_end(b)
         c = d.submit("echo", "secret")
