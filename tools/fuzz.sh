@@ -9,11 +9,12 @@ shift $(($# < 3 ? $# : 3))
 mkdir -p "$build/found"
 [ -n "${TMPDIR:-}" ] || ! [ -w /dev/shm ] || export TMPDIR=/dev/shm # several times as fast
 
-# One line when it is over; the last words of one that broke go before it.
+# One line when it is over; the last words of one that broke go before it. An input that takes two minutes is a hang; less may
+# be a machine that has something better to do.
 one() { # BUILD SECONDS NAME
 	local build=$1 seconds=$2 name=$3 rc=0
 	mkdir -p "$build/corpus/$name" "tests/fuzz/seeds/$name"
-	"$build/tests/fuzz/fuzz_$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -verbosity=0 \
+	"$build/tests/fuzz/fuzz_$name" -max_total_time="$seconds" -timeout=120 -rss_limit_mb=1024 -verbosity=0 \
 		-print_funcs=0 -print_final_stats=1 -artifact_prefix="$build/found/$name-" "$build/corpus/$name" "tests/fuzz/seeds/$name" \
 		>"$build/$name.log" 2>&1 || rc=1
 	[ "$rc" = 0 ] || tail -n 60 "$build/$name.log" >&2

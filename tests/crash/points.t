@@ -181,10 +181,14 @@ class Gated(Op):
         self.t.go("g")
 
 
+def telling(words):
+    """Shell: tell the monitor, and live until it has read that: who has gone cannot be asked whose it was."""
+    return ("python3 -c 'import os, socket; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); r, w = os.pipe(); "
+            f's.connect(os.environ["NOTIFY_SOCKET"]); socket.send_fds(s, [b"{words}\\nBARRIER=1"], [w]); os.close(w); os.read(r, 1)\'')
+
+
 class Progress(Gated):
-    before = 'python3 -c \'{}\''.format(
-        "import os, socket; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); "
-        's.sendto(b"STATUS=half way\\nX_CTX_PERCENT=50\\nBARRIER=1", os.environ["NOTIFY_SOCKET"]); import time; time.sleep(0.5)')
+    before = telling("STATUS=half way\\nX_CTX_PERCENT=50")
 
     def act(self):
         self.t.wait_crash()
@@ -220,9 +224,7 @@ class Extend(Gated):
 
 
 class SelfExtend(Extend):
-    before = 'python3 -c \'{}\''.format(
-        "import os, socket; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); "
-        's.sendto(b"EXTEND_TIMEOUT_USEC=36000000000", os.environ["NOTIFY_SOCKET"]); import time; time.sleep(0.5)')
+    before = telling("EXTEND_TIMEOUT_USEC=36000000000")
 
     def act(self):
         self.t.wait_crash()
