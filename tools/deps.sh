@@ -13,9 +13,9 @@
 
 # To build: the compiler, the libraries, and nothing else.
 DEPS_build="gcc make libc6-dev pkgconf|pkg-config libev-dev libsqlite3-dev libinih-dev libjansson-dev"
-# To test: prove is in perl; the scenario tests are shell and Python 3 (standard library); strace injects faults; the
-# exporter is built where its libraries are.
-DEPS_test="perl python3 sqlite3 strace util-linux libmicrohttpd-dev libcurl4-openssl-dev|libcurl4-gnutls-dev"
+# To test: prove is in perl; the scenario tests are shell and Python 3 (standard library); strace injects faults;
+# openssl makes certificates; the exporter is built where its libraries are.
+DEPS_test="perl python3 sqlite3 strace openssl util-linux libmicrohttpd-dev libcurl4-openssl-dev|libcurl4-gnutls-dev"
 # For `make lint`.
 DEPS_lint="clang clang-format clang-tidy cppcheck shellcheck mandoc binutils"
 # For `make model`: the model checker, whose checkers are C.

@@ -5,6 +5,7 @@ ctx-exporter and ctxd do meanwhile."""
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -25,12 +26,12 @@ d = Daemon(conf=CONF)
 
 
 class Exporter:
-    def __init__(self, url, wait=True, **env):
+    def __init__(self, url, wait=True, sock=None, **env):
         self.log = open(os.path.join(d.dir, "exporter.log"), "ab+")
         base = {k: v for k, v in os.environ.items() if not k.startswith("OTEL_") and k not in ("JOURNAL_STREAM", "CTXD_SOCKET")}
         env.setdefault("OTEL_EXPORTER_OTLP_ENDPOINT", url)
         self.at = self.log.seek(0, 2)
-        self.proc = subprocess.Popen([EXPORTER, "--socket", d.sock, "--retry", "200ms"], stderr=self.log, env={**base, "no_proxy": "*", **env})
+        self.proc = subprocess.Popen([EXPORTER, "--socket", sock or d.sock, "--retry", "200ms"], stderr=self.log, env={**base, "no_proxy": "*", **env})
         if wait:
             self.wait_log("ready")
 
@@ -248,6 +249,81 @@ def _():
     c.stop()
 
 
+class Relay:
+    """Between an exporter and ctxd: what SEEN(up, message) is true of stays here, and who sent it or waits for it is killed."""
+
+    def __init__(self, name, seen):
+        self.seen, self.exporter, self.started = seen, None, threading.Event()
+        self.path = os.path.join(d.dir, name)
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(self.path)
+        self.listener.listen(4)
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        try:
+            while True:
+                theirs, ours = self.listener.accept()[0], socket.socket(socket.AF_UNIX)
+                ours.connect(d.sock)
+                for pair in ((theirs, ours, True), (ours, theirs, False)):
+                    threading.Thread(target=self.pump, args=pair, daemon=True).start()
+        except OSError:  # closed
+            pass
+
+    def pump(self, source, to, up):
+        rest = b""
+        try:
+            while data := source.recv(65536):
+                *messages, rest = (rest + data).split(b"\0")
+                for m in messages:
+                    if self.seen(up, m):
+                        self.started.wait(60)
+                        self.exporter.proc.kill()
+                        raise OSError
+                    to.sendall(m + b"\0")
+        except OSError:
+            pass
+        for s in (source, to):
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def stop(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+@case("killed at each step between ctxd and the collector: each span arrives, and never as two")
+def _():
+    c = Collector()
+    steps = {"asked": lambda up, m: up and b'"io.ctxd.Spans"' in m,
+             "answered": lambda up, m: not up and b'"span_id"' in m,
+             "to be forgotten": lambda up, m: up and b'"io.ctxd.ForgetSpans"' in m,
+             "forgotten": lambda up, m: not up and b'"spans"' not in m}
+    ids, requests = [], []
+    for name, seen in steps.items():
+        ids.append(d.submit("true"))
+        d.wait_end(ids[-1])
+        relay = Relay("relay." + name.replace(" ", "."), seen)
+        relay.exporter = e = Exporter(c.url, False, relay.path)
+        relay.started.set()
+        is_(e.proc.wait(60), -signal.SIGKILL, name)
+        e.log.close()
+        relay.stop()
+        requests.append(len(c.requests))
+        is_(outbox(), 0 if name == "forgotten" else len(ids), f"the outbox at {name!r}")
+    is_(requests, [0, 0, 1, 2], "what the collector got until then")
+    ids.append(d.submit("true"))
+    e = Exporter(c.url)
+    arrived(c, *ids)
+    for i in ids:
+        is_(len({s.id for s in c.of(i)}), 1, f"job {i}")
+    is_(len(c.of(ids[-1])), 1)
+    e.stop()
+    c.stop()
+
+
 @case("an outbox that is full drops what comes, counts it, and goes on")
 def _():
     d.configure("[traces]\noutbox = 5\n")
@@ -273,7 +349,34 @@ def _():
     d.ctl_ok("reload")
 
 
-@case("headers, resource, limits of time; a name that does not resolve; a certificate that nobody signed")
+@case("TLS: a certificate that nobody signed, or of another name, is refused and the spans wait; one that is named is believed")
+def _():
+    key, cert = os.path.join(d.dir, "key.pem"), os.path.join(d.dir, "cert.pem")
+    r = run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key, "-out", cert,
+             "-days", "2", "-subj", "/CN=collector", "-addext", "subjectAltName=IP:127.0.0.1"])
+    need(r.code == 0, r.err)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(cert, key)
+    c = Collector(tls=tls)
+    i = d.submit("true")
+    d.wait_end(i)
+    for url, env, why in ((c.url, {}, "certificate"),
+                          (c.url.replace("127.0.0.1", "localhost"), {"OTEL_EXPORTER_OTLP_CERTIFICATE": cert}, "localhost"),
+                          (c.url, {"OTEL_EXPORTER_OTLP_CERTIFICATE": "/nonexistent/ca.pem"}, "/nonexistent/ca.pem"),
+                          (c.url.replace("https", "http"), {}, "")):
+        e = Exporter(url, **env)
+        e.wait_log("spans wait in the outbox")
+        like(e.text(), f"the collector: .*{why}.*spans wait")
+        is_((outbox(), c.requests), (1, []), f"{url} {env}")
+        e.stop()
+    e = Exporter(c.url, OTEL_EXPORTER_OTLP_CERTIFICATE=cert)
+    arrived(c, i)
+    is_(len(c.of(i)), 1)
+    e.stop()
+    c.stop()
+
+
+@case("headers, resource, limits of time; a name that does not resolve; TLS with one who speaks none")
 def _():
     c = Collector()
     e = Exporter("http://unused", OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=c.url + "/custom?x=1", OTEL_SERVICE_NAME="night",
@@ -290,10 +393,11 @@ def _():
     is_((headers["authorization"], headers["x-more"]), ("Bearer abc", "1"))
     is_((c.resources[0]["service.name"], c.resources[0]["deployment.environment.name"]), ("night", "test,1"))
     e.stop()
-    for url in ("http://no-such-host.invalid:4318", f"https://127.0.0.1:{c.port}"):
+    for url, why in (("http://no-such-host.invalid:4318", "resolve"), (f"https://127.0.0.1:{c.port}", "SSL|TLS")):
         e = Exporter(url)
         d.submit("true")
         e.wait_log("spans wait in the outbox")
+        like(e.text(), f"(?i)the collector: .*({why}).*spans wait")
         e.stop()
     e = Exporter(c.url)
     wait_until(lambda: outbox() == 0, "the outbox to be empty", 60)

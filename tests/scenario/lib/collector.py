@@ -56,9 +56,9 @@ def judge(s):
 
 class Collector:
     """`answers`: what the next requests get, each (status, headers, body) or a function of the request; then 200. SOCK: where it
-    is to listen, bound."""
+    is to listen, bound. TLS: a server's ssl.SSLContext."""
 
-    def __init__(self, sock=None, answers=()):
+    def __init__(self, sock=None, answers=(), tls=None):
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -84,10 +84,12 @@ class Collector:
             self.server.socket = sock
             self.server.server_address = sock.getsockname()
             self.server.server_activate()
+        if tls:  # the handshake is left to the thread that serves
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         self.server.daemon_threads = True
         self.server.handle_error = lambda request, address: None  # who is killed in the middle of a request
         self.port = self.server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.port}"
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,))
         self.thread.start()
 
