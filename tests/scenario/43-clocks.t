@@ -4,10 +4,12 @@ honoured."""
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+from collector import Collector  # noqa: E402
 from ctxtest import *  # noqa: E402,F403
 
 HOUR = 3600
@@ -173,6 +175,57 @@ def _():
     texts = [d.ctl_ok("status", i["id"], env={"TZ": tz}) for tz in ("UTC", "XST-11:30")]
     ok(texts[0] != texts[1] or not re.search(r"\d\d:\d\d", texts[0]), "shown in the zone of the reader")
     is_(d.ctl_ok("--json", "status", i["id"], env={"TZ": "UTC"}), d.ctl_ok("--json", "status", i["id"], env={"TZ": "XST-11:30"}), "JSON is in UTC")
+
+
+@case_if(PRELOADS, "the clock is set while spans wait, and while they are sent: each arrives once, and none ends before it began")
+def _():
+    begin()
+    step(0)
+    d.configure("[traces]\noutbox = 100\n")
+    d.ctl_ok("reload")
+    port = socket.socket()
+    port.bind(("127.0.0.1", 0))
+    env = {k: v for k, v in os.environ.items() if not k.startswith("OTEL_") and k not in ("JOURNAL_STREAM", "CTXD_SOCKET")}
+    env |= {"LD_PRELOAD": os.path.join(d.dir, "shim.so"), "CLOCK_SHIFT": shift, "no_proxy": "*",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port.getsockname()[1]}"}
+    http = os.path.join(d.dir, "http.sock")
+    log = os.path.join(d.dir, "exporter.log")
+    with open(log, "w", encoding="utf-8") as f:
+        e = subprocess.Popen([os.path.join(BUILD, "ctx-exporter"), "--socket", d.sock, "--retry", "200ms", "--listen", "unix:" + http], env=env, stderr=f)
+
+    def scrape(name):
+        """A number of what the exporter has to say; None until it says it."""
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(http)
+        s.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        text = b"".join(iter(lambda: s.recv(65536), b"")).decode()
+        s.close()
+        found = re.search(rf"^{name} (\S+)$", text, re.M)
+        return found and float(found[1])
+
+    wait_until(lambda: os.path.getsize(log) > 0, "ctx-exporter to be ready, or to say why not")
+    ids = []
+    for by in (0, 5 * HOUR, -20 * HOUR):
+        i = held()
+        step(by)
+        d.ctl_ok("cancel", i)
+        d.wait_end(i)
+        ids += [i, d.submit("true")]
+        is_(d.wait_end(ids[-1])["state"], "succeeded")
+        n = scrape("ctx_exporter_posts_failed_total")
+        wait_until(lambda: scrape("ctx_exporter_posts_failed_total") > n, f"it to try again, at {by}")
+        wait_until(lambda: scrape("ctx_outbox_spans") == len(ids), "the metrics to be of now")
+    c = Collector(port)
+    wait_until(lambda: all(c.of(i) for i in ids), "the spans")
+    step(10 * HOUR)
+    ids.append(d.submit("true"))
+    wait_until(lambda: c.of(ids[-1]), "one more span")
+    is_(sorted(s.attributes["ctx.job.id"] for s in c.spans), sorted(ids), "once each")
+    wait_until(lambda: scrape("ctx_outbox_spans") == 0, "the outbox to be empty")
+    step(0)
+    e.terminate()
+    is_(e.wait(60), 0)
+    c.stop()
 
 
 @case("the machine was asleep: a span counts that, and so a deadline that passed meanwhile is kept at the wake-up")
