@@ -211,12 +211,6 @@ check_daemon(struct doctor *d)
 	return r ? r : check_surroundings(d, stats);
 }
 
-static const char *
-string(const json_t *o, const char *key)
-{
-	return json_string_value(json_object_get(o, key));
-}
-
 static void
 line(const char *label, const char *text)
 {
@@ -230,16 +224,16 @@ static void
 print_progress(const json_t *p)
 {
 	const json_t *percent = json_object_get(p, "percent");
-	const char *at = string(p, "at");
+	const char *at = view_str(p, "at");
 
 	if (!json_is_object(p))
 		return;
 	out_puts("\n  last progress:");
 	if (json_is_number(percent))
 		out_printf(" %.6g%%", json_number_value(percent));
-	if (string(p, "text")) {
+	if (view_str(p, "text")) {
 		out_puts(" ");
-		out_text(string(p, "text"));
+		out_text(view_str(p, "text"));
 	}
 	if (at) {
 		out_puts(" at ");
@@ -251,11 +245,11 @@ print_progress(const json_t *p)
 static void
 print_seen(const json_t *job)
 {
-	const char *monitor = string(job, "seen_at"),
-		   *itself = string(json_object_get(job, "progress"), "at"),
+	const char *monitor = view_str(job, "seen_at"),
+		   *itself = view_str(json_object_get(job, "progress"), "at"),
 		   *at = monitor  ? monitor
 			 : itself ? itself
-				  : string(job, "started_at");
+				  : view_str(job, "started_at");
 
 	if (!at)
 		return;
@@ -274,8 +268,8 @@ print_evidence(const struct view *v)
 
 	out_printf("\n  attempt: %" PRId64,
 		   (int64_t)json_integer_value(json_object_get(v->json, "attempt")));
-	line("boot", string(v->json, "boot"));
-	line("phase", string(v->json, "phase"));
+	line("boot", view_str(v->json, "boot"));
+	line("phase", view_str(v->json, "phase"));
 	line("evidence", v->cause_code);
 	print_progress(json_object_get(v->json, "progress"));
 	print_seen(v->json);

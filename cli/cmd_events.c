@@ -13,6 +13,7 @@
 #include "cli/exitcode.h"
 #include "cli/options.h"
 #include "cli/out.h"
+#include "cli/view.h"
 
 enum { RECONNECT_S = 10, PAUSE_MS = 50, HELD_S = 1 };
 
@@ -52,17 +53,11 @@ struct events {
 	struct mono opened, give_up;
 };
 
-static const char *
-string(const json_t *o, const char *key)
-{
-	return json_string_value(json_object_get(o, key));
-}
-
 static void
 put_progress(const json_t *p)
 {
 	const json_t *percent = json_object_get(p, "percent");
-	const char *text = string(p, "text");
+	const char *text = view_str(p, "text");
 
 	out_puts("progress");
 	if (json_is_number(percent))
@@ -76,8 +71,8 @@ put_progress(const json_t *p)
 static void
 put_edge(const json_t *e)
 {
-	const char *from = string(e, "from"), *to = string(e, "to"), *cause = string(e, "cause"),
-		   *code = string(e, "cause_code");
+	const char *from = view_str(e, "from"), *to = view_str(e, "to"),
+		   *cause = view_str(e, "cause"), *code = view_str(e, "cause_code");
 
 	if (from) {
 		out_text(from);
@@ -97,7 +92,7 @@ put_edge(const json_t *e)
 static void
 put_event(const struct events *x, const json_t *e)
 {
-	const char *at = string(e, "at"), *kind = string(e, "kind");
+	const char *at = view_str(e, "at"), *kind = view_str(e, "kind");
 	const json_t *progress = json_object_get(e, "progress");
 
 	if (x->cli->json) {

@@ -72,11 +72,9 @@ cmd_extend(struct cli *cli, int argc, char **argv)
 
 	if (r)
 		return options_exit(cli, r);
-	if (argc != 1)
-		return options_wrong(cli,
-				     argc ? "one job at a time" : "which job? An id is needed");
-	if (options_id(cli, argv[0], &id) != 0)
-		return EXITCODE_USAGE;
+	r = options_one(cli, argc, argv, &id);
+	if (r)
+		return r;
 	if ((o.by != 0) == o.to.given)
 		return options_wrong(cli, "either --by or --to is needed");
 	return extend(cli, id, &o);

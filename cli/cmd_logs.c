@@ -43,11 +43,9 @@ cmd_logs(struct cli *cli, int argc, char **argv)
 
 	if (r)
 		return options_exit(cli, r);
-	if (argc != 1)
-		return options_wrong(cli,
-				     argc ? "one job at a time" : "which job? An id is needed");
-	if (options_id(cli, argv[0], &id) != 0)
-		return EXITCODE_USAGE;
+	r = options_one(cli, argc, argv, &id);
+	if (r)
+		return r;
 
 	_cleanup_(follow_done) struct follow f = {
 		.cli = cli,

@@ -3,8 +3,8 @@
 
 #include "base/mem.h"
 #include "cli/cli.h"
+#include "cli/each.h"
 #include "cli/options.h"
-#include "cli/queue.h"
 
 struct options {
 	struct options_int priority;
@@ -38,5 +38,7 @@ cmd_reprioritize(struct cli *cli, int argc, char **argv)
 	if (!o.priority.given)
 		return options_wrong(cli, "which priority? --priority N is needed");
 	r = options_ids(cli, argc, argv, &ids, &n);
-	return r ? r : queue_jobs(cli, "Reprioritize", ids, n, &o.priority.v);
+	return r ? r
+		 : each_job(cli, "Reprioritize", ids, n,
+			    json_pack("{s:I}", "priority", (json_int_t)o.priority.v), false);
 }

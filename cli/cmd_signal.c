@@ -1,12 +1,10 @@
 /* cmd_signal.c - a signal to running jobs. */
-#include <inttypes.h>
+#include <stddef.h>
 
 #include "base/mem.h"
 #include "cli/cli.h"
-#include "cli/conn.h"
-#include "cli/exitcode.h"
+#include "cli/each.h"
 #include "cli/options.h"
-#include "cli/out.h"
 
 struct options {
 	const char *signal;
@@ -31,46 +29,6 @@ static const struct options_spec spec = {
 	false,
 };
 
-static int
-send_one(struct cli *cli, struct ctxd_client *c, const struct options *o, uint64_t id, bool *any)
-{
-	_cleanup_(conn_jsonp) json_t *reply = NULL;
-	int r = conn_call(cli, c, "Signal",
-			  json_pack("{s:I, s:s, s:b}", "id", (json_int_t)id, "signal", o->signal,
-				    "tree", o->tree),
-			  &reply);
-
-	if (r || !cli->json)
-		return r;
-	out_puts(*any ? ",\n" : "\n");
-	out_json(json_object_get(reply, "job"));
-	*any = true;
-	return 0;
-}
-
-static int
-send_all(struct cli *cli, const struct options *o, const uint64_t *ids, size_t n)
-{
-	_cleanup_(conn_closep) struct ctxd_client *c = NULL;
-	bool any = false;
-	int r = conn_open(cli, &c);
-
-	if (r)
-		return r;
-	if (cli->json)
-		out_puts("[");
-	for (size_t i = 0; i < n; i++) {
-		int e = send_one(cli, c, o, ids[i], &any);
-
-		r = r ? r : e;
-		if (e == EXITCODE_UNREACHABLE)
-			break;
-	}
-	if (cli->json)
-		out_puts(any ? "\n]\n" : "]\n");
-	return r;
-}
-
 int
 cmd_signal(struct cli *cli, int argc, char **argv)
 {
@@ -84,5 +42,7 @@ cmd_signal(struct cli *cli, int argc, char **argv)
 	if (!o.signal)
 		return options_wrong(cli, "which signal? -s SIG is needed");
 	r = options_ids(cli, argc, argv, &ids, &n);
-	return r ? r : send_all(cli, &o, ids, n);
+	return r ? r
+		 : each_job(cli, "Signal", ids, n,
+			    json_pack("{s:s, s:b}", "signal", o.signal, "tree", o.tree), false);
 }

@@ -53,18 +53,6 @@ field(const char *label, const char *fmt, ...)
 	out_puts("\n");
 }
 
-static const char *
-string(const json_t *o, const char *key)
-{
-	return json_string_value(json_object_get(o, key));
-}
-
-static int64_t
-integer(const json_t *o, const char *key)
-{
-	return json_integer_value(json_object_get(o, key));
-}
-
 /* Words of an array of strings, separated by commas, for as long as B lives. */
 static const char *
 words(const json_t *list, struct buf *b)
@@ -91,11 +79,11 @@ print_unenforced(const json_t *limits)
 static void
 print_stop_step(const char *label, const json_t *stop, const char *at_key, const char *n_key)
 {
-	const char *at = string(stop, at_key);
+	const char *at = view_str(stop, at_key);
 	const json_t *n = json_object_get(stop, n_key);
 
 	if (at && json_is_integer(n))
-		field(label, "%s, with %" PRId64 " alive", at, integer(stop, n_key));
+		field(label, "%s, with %" PRId64 " alive", at, view_int(stop, n_key));
 	else if (at)
 		field(label, "%s", at);
 }
@@ -104,18 +92,19 @@ static void
 print_stop(const struct view *v)
 {
 	const json_t *stop = json_object_get(v->json, "stop");
-	const char *asked = string(stop, "asked_at");
+	const char *asked = view_str(stop, "asked_at");
 	char uid[48] = "", pid[48] = "", parent[64] = "";
 
 	if (!json_is_object(stop))
 		return;
 	if (json_is_integer(json_object_get(stop, "by_uid")))
-		(void)snprintf(uid, sizeof(uid), " by uid %" PRId64, integer(stop, "by_uid"));
+		(void)snprintf(uid, sizeof(uid), " by uid %" PRId64, view_int(stop, "by_uid"));
 	if (json_is_integer(json_object_get(stop, "by_pid")))
-		(void)snprintf(pid, sizeof(pid), " (process %" PRId64 ")", integer(stop, "by_pid"));
+		(void)snprintf(pid, sizeof(pid), " (process %" PRId64 ")",
+			       view_int(stop, "by_pid"));
 	if (json_is_integer(json_object_get(stop, "by_parent")))
 		(void)snprintf(parent, sizeof(parent), ", following %" PRId64,
-			       integer(stop, "by_parent"));
+			       view_int(stop, "by_parent"));
 	if (asked)
 		field("stop asked:", "%s%s%s%s", asked, uid, pid, parent);
 	print_stop_step("stop signal:", stop, "term_at", "term_processes");
@@ -169,23 +158,23 @@ static void
 print_stats(const json_t *s, const char *path)
 {
 	char span[OUT_SPAN], bytes[OUT_SPAN];
-	const char *version = string(s, "version"), *mode = string(s, "mode"),
-		   *started = string(s, "started_at");
+	const char *version = view_str(s, "version"), *mode = view_str(s, "mode"),
+		   *started = view_str(s, "started_at");
 
 	out_puts("ctxd ");
 	out_text(version ? version : "of an unknown version");
 	out_puts("\n");
 	field("mode:", "%s", mode ? mode : "?");
 	field("socket:", "%s", path);
-	field("pid:", "%" PRId64, integer(s, "pid"));
-	field("up:", "%s, since %s", out_span(integer(s, "uptime_usec"), span),
+	field("pid:", "%" PRId64, view_int(s, "pid"));
+	field("up:", "%s, since %s", out_span(view_int(s, "uptime_usec"), span),
 	      started ? started : "?");
 	print_counts(json_object_get(s, "jobs"));
 	print_queue(s);
-	field("half-processed:", "%" PRId64 "%s", integer(s, "half_processed"),
-	      integer(s, "half_processed") ? " (see `ctxctl doctor`)" : "");
-	field("database:", "%s", out_bytes(integer(s, "database_bytes"), bytes));
-	field("connections:", "%" PRId64, integer(s, "connections"));
+	field("half-processed:", "%" PRId64 "%s", view_int(s, "half_processed"),
+	      view_int(s, "half_processed") ? " (see `ctxctl doctor`)" : "");
+	field("database:", "%s", out_bytes(view_int(s, "database_bytes"), bytes));
+	field("connections:", "%" PRId64, view_int(s, "connections"));
 	field("spawner:", "%s",
 	      !json_is_true(json_object_get(s, "spawner_up"))   ? "not connected"
 	      : json_is_true(json_object_get(s, "spawner_old")) ? "OLDER THAN CTXD, new jobs wait"
@@ -232,17 +221,17 @@ print_time(const char *label, int64_t at)
 static void
 print_who(const struct view *v)
 {
-	const char *cwd = v->is_scope ? NULL : string(v->json, "cwd");
+	const char *cwd = v->is_scope ? NULL : view_str(v->json, "cwd");
 	const json_t *by = json_object_get(v->json, "submitted_by");
 
 	field("user:", "%s%suid %" PRId64 ", gid %" PRId64 "%s", v->user ? v->user : "",
-	      v->user ? " (" : "", v->uid, integer(v->json, "gid"), v->user ? ")" : "");
+	      v->user ? " (" : "", v->uid, view_int(v->json, "gid"), v->user ? ")" : "");
 	if (json_is_integer(by) && json_integer_value(by) != v->uid)
 		field("submitted by:", "uid %" PRId64, (int64_t)json_integer_value(by));
 	if (cwd)
 		field("directory:", "%s", cwd);
 	if (!v->is_scope)
-		field("umask:", "%04" PRIo64, (uint64_t)integer(v->json, "umask"));
+		field("umask:", "%04" PRIo64, (uint64_t)view_int(v->json, "umask"));
 }
 
 static void
@@ -261,7 +250,7 @@ static void
 print_deadline(const struct view *v)
 {
 	char span[CLOCK_TEXT], asked[CLOCK_TEXT] = "";
-	const char *signal = string(v->json, "stop_signal");
+	const char *signal = view_str(v->json, "stop_signal");
 
 	print_time("deadline:", v->deadline);
 	if (v->timeout_requested == INT64_MAX)
@@ -275,7 +264,7 @@ print_deadline(const struct view *v)
 		      asked);
 	if (!v->is_scope)
 		field("stop:", "%s, then KILL after %s", signal ? signal : "?",
-		      dur_format(dur_usec(integer(v->json, "grace_usec")), span, sizeof(span)));
+		      dur_format(dur_usec(view_int(v->json, "grace_usec")), span, sizeof(span)));
 }
 
 static void
@@ -294,7 +283,7 @@ static void
 print_end(const struct view *v)
 {
 	_cleanup_(buf_done) struct buf b = {0};
-	const char *err = string(v->json, "err"), *by = string(v->json, "known_by");
+	const char *err = view_str(v->json, "err"), *by = view_str(v->json, "known_by");
 
 	if (view_ended(v) && view_end(v, &b) == 0 && buf_putc(&b, '\0') == 0) {
 		out_printf("  %-15s ", "end:");
@@ -310,9 +299,9 @@ print_end(const struct view *v)
 		field("err:", "%s", err);
 	if (by)
 		field("known by:", "%s", by);
-	if (integer(v->json, "leftovers") > 0)
+	if (view_int(v->json, "leftovers") > 0)
 		field("left behind:", "%" PRId64 " processes, which were stopped",
-		      integer(v->json, "leftovers"));
+		      view_int(v->json, "leftovers"));
 	if (json_is_true(json_object_get(v->json, "survivors_possible")))
 		field("survivors:", "possible: processes of it may still be there");
 	if (v->half_processed)
@@ -326,11 +315,11 @@ print_output(const char *label, const json_t *output)
 {
 	char a[OUT_SPAN], b[OUT_SPAN];
 
-	if (integer(output, "dropped") > 0)
-		field(label, "%s, %s dropped", out_bytes(integer(output, "bytes"), a),
-		      out_bytes(integer(output, "dropped"), b));
+	if (view_int(output, "dropped") > 0)
+		field(label, "%s, %s dropped", out_bytes(view_int(output, "bytes"), a),
+		      out_bytes(view_int(output, "dropped"), b));
 	else if (json_is_object(output))
-		field(label, "%s", out_bytes(integer(output, "bytes"), a));
+		field(label, "%s", out_bytes(view_int(output, "bytes"), a));
 }
 
 static void
@@ -344,16 +333,16 @@ print_resources(const struct view *v)
 	print_output("stderr:", json_object_get(v->json, "stderr"));
 	if (json_is_object(usage))
 		field("usage:", "%s user, %s system, %s memory",
-		      out_span(integer(usage, "user_usec"), a),
-		      out_span(integer(usage, "system_usec"), b),
-		      out_bytes(integer(usage, "max_rss_bytes"), c));
+		      out_span(view_int(usage, "user_usec"), a),
+		      out_span(view_int(usage, "system_usec"), b),
+		      out_bytes(view_int(usage, "max_rss_bytes"), c));
 	if (json_is_integer(json_object_get(usage, "memory_peak_bytes")))
 		field("memory peak:", "%s, of all its processes together",
-		      out_bytes(integer(usage, "memory_peak_bytes"), a));
+		      out_bytes(view_int(usage, "memory_peak_bytes"), a));
 	if (json_is_integer(json_object_get(usage, "io_read_bytes")))
 		field("disks:", "%s read, %s written",
-		      out_bytes(integer(usage, "io_read_bytes"), a),
-		      out_bytes(integer(usage, "io_write_bytes"), b));
+		      out_bytes(view_int(usage, "io_read_bytes"), a),
+		      out_bytes(view_int(usage, "io_write_bytes"), b));
 }
 
 /* What it was derived with, and what it carries. */
@@ -363,8 +352,8 @@ print_context(const struct view *v)
 	_cleanup_(buf_done) struct buf set = {0};
 	const json_t *names = json_object_get(v->json, "inherit");
 	json_t *values = json_object_get(v->json, "values"), *value;
-	const char *trace = string(v->json, "traceparent"), *name,
-		   *from = string(v->json, "parent_span_id");
+	const char *trace = view_str(v->json, "traceparent"), *name,
+		   *from = view_str(v->json, "parent_span_id");
 
 	for (size_t i = 0; i < json_array_size(names); i++)
 		(void)buf_printf(&set, "%s%s", i ? ", " : "",
@@ -382,21 +371,21 @@ print_context(const struct view *v)
 	}
 	if (trace)
 		field("trace:", "%s%s%s", trace, from ? ", from span " : "", from ? from : "");
-	if (string(v->json, "tracestate"))
-		field("tracestate:", "%s", string(v->json, "tracestate"));
-	if (string(v->json, "baggage"))
-		field("baggage:", "%s", string(v->json, "baggage"));
+	if (view_str(v->json, "tracestate"))
+		field("tracestate:", "%s", view_str(v->json, "tracestate"));
+	if (view_str(v->json, "baggage"))
+		field("baggage:", "%s", view_str(v->json, "baggage"));
 }
 
 /* Of an interrupted job: how far it certainly came. */
 static void
 print_evidence(const struct view *v)
 {
-	if (string(v->json, "phase"))
-		field("phase:", "%s", string(v->json, "phase"));
-	if (string(v->json, "phase") && string(v->json, "boot"))
-		field("boot:", "%s", string(v->json, "boot"));
-	print_time("last seen:", view_time(string(v->json, "seen_at")));
+	if (view_str(v->json, "phase"))
+		field("phase:", "%s", view_str(v->json, "phase"));
+	if (view_str(v->json, "phase") && view_str(v->json, "boot"))
+		field("boot:", "%s", view_str(v->json, "boot"));
+	print_time("last seen:", view_time(view_str(v->json, "seen_at")));
 }
 
 static void
@@ -404,7 +393,7 @@ print_progress(const struct view *v)
 {
 	const json_t *p = json_object_get(v->json, "progress"),
 		     *percent = json_object_get(p, "percent");
-	const char *text = string(p, "text"), *at = string(p, "at");
+	const char *text = view_str(p, "text"), *at = view_str(p, "at");
 	char number[32] = "";
 
 	if (json_is_number(percent))
@@ -413,15 +402,15 @@ print_progress(const struct view *v)
 		field("progress:", "%s%s%s%s%s%s", number, *number && text ? ", " : "",
 		      text ? text : "", at ? " (" : "", at ? at : "", at ? ")" : "");
 	print_evidence(v);
-	print_time("ready:", view_time(string(v->json, "ready_at")));
+	print_time("ready:", view_time(view_str(v->json, "ready_at")));
 }
 
 /* What it was asked to be watched for. */
 static void
 print_watch(const struct view *v)
 {
-	int64_t warn = integer(v->json, "warn_usec"), dog = integer(v->json, "watchdog_usec");
-	const char *sig = string(v->json, "warn_signal");
+	int64_t warn = view_int(v->json, "warn_usec"), dog = view_int(v->json, "watchdog_usec");
+	const char *sig = view_str(v->json, "warn_signal");
 	char span[CLOCK_TEXT];
 
 	if (warn)
@@ -435,18 +424,18 @@ print_watch(const struct view *v)
 static void
 print_command_parts(const struct view *v)
 {
-	const char *waiting = string(v->json, "waiting_for");
+	const char *waiting = view_str(v->json, "waiting_for");
 	const json_t *in = json_object_get(v->json, "stdin_bytes");
 	char bytes[OUT_SPAN];
 
 	print_command(v);
 	if (json_is_integer(in))
 		field("stdin:", "%s", out_bytes(json_integer_value(in), bytes));
-	if (integer(v->json, "priority"))
-		field("priority:", "%" PRId64, integer(v->json, "priority"));
-	if (integer(v->json, "retries"))
+	if (view_int(v->json, "priority"))
+		field("priority:", "%" PRId64, view_int(v->json, "priority"));
+	if (view_int(v->json, "retries"))
 		field("retries:", "%" PRId64 ", of which %" PRId64 " are used",
-		      integer(v->json, "retries"), integer(v->json, "retried"));
+		      view_int(v->json, "retries"), view_int(v->json, "retried"));
 	if (waiting)
 		field("waiting for:", "%s", waiting);
 }
@@ -471,10 +460,10 @@ print_job(const struct view *v)
 	print_deadline(v);
 	if (!v->is_scope) {
 		print_watch(v);
-		field("attempt:", "%" PRId64, integer(v->json, "attempt"));
+		field("attempt:", "%" PRId64, view_int(v->json, "attempt"));
 	}
-	if (integer(v->json, "pid"))
-		field("pid:", "%" PRId64, integer(v->json, "pid"));
+	if (view_int(v->json, "pid"))
+		field("pid:", "%" PRId64, view_int(v->json, "pid"));
 	print_progress(v);
 	print_end(v);
 	if (!v->is_scope)

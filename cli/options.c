@@ -397,6 +397,15 @@ options_id(const struct cli *cli, const char *word, uint64_t *ret)
 }
 
 int
+options_one(const struct cli *cli, int argc, char **argv, uint64_t *ret)
+{
+	if (argc != 1)
+		return options_wrong(cli,
+				     argc ? "one job at a time" : "which job? An id is needed");
+	return options_id(cli, argv[0], ret) ? EXITCODE_USAGE : 0;
+}
+
+int
 options_ids(const struct cli *cli, int argc, char **argv, uint64_t **ret, size_t *ret_n)
 {
 	_free_ uint64_t *ids = NULL;

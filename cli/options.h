@@ -71,6 +71,8 @@ int
 options_wrong(const struct cli *cli, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* A job id. 0, or OPTIONS_E_USAGE (said). */
 int options_id(const struct cli *cli, const char *word, uint64_t *ret);
+/* The words as one id. 0, or the exit code. */
+int options_one(const struct cli *cli, int argc, char **argv, uint64_t *ret);
 /* The words as ids, at least one; the block is the caller's. 0, or the exit code. */
 int options_ids(const struct cli *cli, int argc, char **argv, uint64_t **ret, size_t *ret_n);
 void options_list_done(struct options_list *l);

@@ -6,55 +6,10 @@
 #include "base/mem.h"
 #include "cli/cli.h"
 #include "cli/conn.h"
+#include "cli/each.h"
 #include "cli/exitcode.h"
 #include "cli/options.h"
 #include "cli/out.h"
-
-static int
-one_job(struct cli *cli, struct ctxd_client *c, const char *method, uint64_t id,
-	const int64_t *priority, bool *any)
-{
-	_cleanup_(conn_jsonp) json_t *reply = NULL;
-	json_t *params = conn_id(id);
-	int r;
-
-	if (params && priority &&
-	    json_object_set_new_nocheck(params, "priority", json_integer(*priority)) < 0) {
-		json_decref(params);
-		params = NULL;
-	}
-	r = conn_call(cli, c, method, params, &reply);
-	if (r || !cli->json)
-		return r;
-	out_puts(*any ? ",\n" : "\n");
-	out_json(json_object_get(reply, "job"));
-	*any = true;
-	return 0;
-}
-
-int
-queue_jobs(struct cli *cli, const char *method, const uint64_t *ids, size_t n,
-	   const int64_t *priority)
-{
-	_cleanup_(conn_closep) struct ctxd_client *c = NULL;
-	bool any = false;
-	int r = conn_open(cli, &c);
-
-	if (r)
-		return r;
-	if (cli->json)
-		out_puts("[");
-	for (size_t i = 0; i < n; i++) {
-		int e = one_job(cli, c, method, ids[i], priority, &any);
-
-		r = r ? r : e;
-		if (e == EXITCODE_UNREACHABLE)
-			break;
-	}
-	if (cli->json)
-		out_puts(any ? "\n]\n" : "]\n");
-	return r;
-}
 
 static void
 print_state(const json_t *reply)
@@ -112,7 +67,7 @@ queue_jobs_command(struct cli *cli, const struct options_spec *spec, const char 
 	if (r)
 		return options_exit(cli, r);
 	r = options_ids(cli, argc, argv, &ids, &n);
-	return r ? r : queue_jobs(cli, method, ids, n, NULL);
+	return r ? r : each_job(cli, method, ids, n, json_object(), false);
 }
 
 int

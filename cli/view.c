@@ -11,14 +11,14 @@
 #include "cli/out.h"
 #include "cli/view.h"
 
-static const char *
-string(const json_t *o, const char *key)
+const char *
+view_str(const json_t *o, const char *key)
 {
 	return json_string_value(json_object_get(o, key));
 }
 
-static int64_t
-integer(const json_t *o, const char *key)
+int64_t
+view_int(const json_t *o, const char *key)
 {
 	return json_integer_value(json_object_get(o, key));
 }
@@ -37,15 +37,15 @@ view_time(const char *s)
 static int64_t
 point(const json_t *o, const char *key)
 {
-	return view_time(string(o, key));
+	return view_time(view_str(o, key));
 }
 
 int
 view_read(const json_t *job, struct view *ret)
 {
 	const json_t *uid = json_object_get(job, "uid"), *code = json_object_get(job, "exit_code");
-	int64_t id = integer(job, "id"), parent = integer(job, "parent");
-	const char *state = string(job, "state"), *kind = string(job, "kind");
+	int64_t id = view_int(job, "id"), parent = view_int(job, "parent");
+	const char *state = view_str(job, "state"), *kind = view_str(job, "kind");
 	bool is_scope = kind && strcmp(kind, "scope") == 0;
 
 	if (id <= 0 || !state)
@@ -57,19 +57,19 @@ view_read(const json_t *job, struct view *ret)
 		.is_scope = is_scope,
 		.noun = is_scope ? "scope" : "job",
 		.state = state,
-		.class_name = string(job, "class"),
-		.name = string(job, "name"),
-		.key = string(job, "key"),
-		.user = string(job, "user"),
-		.command = string(job, "command"),
-		.rule = string(job, "deadline_rule"),
-		.cause = string(job, "cause"),
-		.cause_code = string(job, "cause_code"),
+		.class_name = view_str(job, "class"),
+		.name = view_str(job, "name"),
+		.key = view_str(job, "key"),
+		.user = view_str(job, "user"),
+		.command = view_str(job, "command"),
+		.rule = view_str(job, "deadline_rule"),
+		.cause = view_str(job, "cause"),
+		.cause_code = view_str(job, "cause_code"),
 		.uid = json_integer_value(uid),
 		.exit_code = json_integer_value(code),
-		.signal = integer(job, "signal"),
-		.timeout = integer(job, "timeout_usec"),
-		.timeout_requested = integer(job, "timeout_requested_usec"),
+		.signal = view_int(job, "signal"),
+		.timeout = view_int(job, "timeout_usec"),
+		.timeout_requested = view_int(job, "timeout_requested_usec"),
 		.submitted = point(job, "submitted_at"),
 		.started = point(job, "started_at"),
 		.ended = point(job, "ended_at"),

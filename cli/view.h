@@ -25,6 +25,9 @@ struct view {
 	int64_t submitted, started, ended, deadline;
 	bool has_uid, has_exit_code, half_processed, is_scope;
 };
+/* A member: NULL or 0 where there is none of that type. */
+const char *view_str(const json_t *o, const char *key);
+int64_t view_int(const json_t *o, const char *key);
 /* 0, or -EINVAL: that is no job (no id, no state). */
 int view_read(const json_t *job, struct view *ret);
 /* A time of the interface; NULL or unreadable: 0. */

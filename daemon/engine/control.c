@@ -110,8 +110,6 @@ engine_cancel(struct engine *g, const struct requester *who, uint64_t id, const 
 	bool over;
 	int e;
 
-	if (cause && strlen(cause) > 1024)
-		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "cause", "longer than 1024 bytes");
 	e = engine_fetch(g, who, id, &j, r);
 	if (e != 0)
 		return e;

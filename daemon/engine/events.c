@@ -59,12 +59,8 @@ engine_events(struct engine *g, const struct requester *who, const struct store_
 
 	(void)r;
 	*ret_next = 0;
-	if (!engine_is_admin(g, who)) {
-		if (mine.has_uid && mine.uid != who->uid)
-			return 0;
-		mine.has_uid = true;
-		mine.uid = who->uid;
-	}
+	if (!query_narrow(g, who, &mine.has_uid, &mine.uid))
+		return 0;
 	e = store_events(g->store, &mine, fn, arg, ret_next);
 	return e < 0 ? err_pass(e) : e;
 }

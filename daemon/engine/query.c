@@ -55,6 +55,18 @@ engine_get(struct engine *g, const struct requester *who, uint64_t id, struct jo
 	return e;
 }
 
+bool
+query_narrow(const struct engine *g, const struct requester *who, bool *has_uid, uint32_t *uid)
+{
+	if (engine_is_admin(g, who))
+		return true;
+	if (*has_uid && *uid != who->uid)
+		return false;
+	*has_uid = true;
+	*uid = who->uid;
+	return true;
+}
+
 int
 engine_list(struct engine *g, const struct requester *who, const struct store_filter *f,
 	    store_job_fn fn, void *arg, uint64_t *ret_next, struct refusal *r)
@@ -64,12 +76,8 @@ engine_list(struct engine *g, const struct requester *who, const struct store_fi
 
 	(void)r;
 	*ret_next = 0;
-	if (!engine_is_admin(g, who)) {
-		if (mine.has_uid && mine.uid != who->uid)
-			return 0;
-		mine.has_uid = true;
-		mine.uid = who->uid;
-	}
+	if (!query_narrow(g, who, &mine.has_uid, &mine.uid))
+		return 0;
 	e = store_list(g->store, &mine, fn, arg, ret_next);
 	return e < 0 ? err_pass(e) : e;
 }

@@ -254,8 +254,6 @@ engine_close(struct engine *g, const struct requester *who, uint64_t id, const c
 	_cleanup_(job_freep) struct job *j = NULL;
 	int e;
 
-	if (cause && strlen(cause) > 1024)
-		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "cause", "longer than 1024 bytes");
 	e = engine_fetch(g, who, id, &j, r);
 	if (e != 0)
 		return e;

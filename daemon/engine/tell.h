@@ -42,6 +42,10 @@ int outbox_load(struct engine *g);
 int outbox_add(struct engine *g, const struct job *j);
 
 /* ---- query.c */
+/* A filter by uid that WHO gave becomes one that shows nothing but what WHO may see. False: nothing
+ * of what was asked for. */
+bool
+query_narrow(const struct engine *g, const struct requester *who, bool *has_uid, uint32_t *uid);
 /* How much output J has, by its files. */
 void query_output(struct engine *g, struct job *j);
 /* Fill in what only memory and the output files know of a job that runs. */

@@ -3,36 +3,9 @@
 # and jobs that run into each limit. Facts are told, a line each, on ttyS1 (descriptor 3), and judged outside: `job NAME JSON`,
 # `log NAME LINE`, `fact NAME TEXT`; at last `over`.
 # shellcheck disable=SC2016 # what jobs are to expand
-export PATH=/bin
-mount -t proc proc /proc
-mount -t sysfs sys /sys
-mount -t devtmpfs dev /dev
-mount -t tmpfs run /run
-mount -t tmpfs tmp /tmp
-mount -t cgroup2 cgroup /sys/fs/cgroup
-exec 3>/dev/ttyS1
-stty raw <&3 2>/dev/null || stty -F /dev/ttyS1 raw
-ip link set lo up 2>/dev/null
-for module in /modules/*.ko; do
-	insmod "$module"
-done
+# shellcheck source=tests/host/machine-init.sh
+. /machine-init.sh
 
-say() {
-	echo "$*" >&3
-}
-die() {
-	say "died $*"
-	sync
-	poweroff -f
-}
-until_true() {
-	n=0
-	until "$@"; do
-		n=$((n + 1))
-		[ $n -lt 2400 ] || die "waited in vain for: $*"
-		usleep 50000
-	done
-}
 echo 1 >/proc/sys/vm/overcommit_memory # memory is short when it is used, not when it is asked for
 mount -t ext4 /dev/vda /disk || die "mount"
 
@@ -49,10 +22,6 @@ exec /lib/ctx-spawner --cgroup "$CGROUP" "$@"
 SPAWNER
 chmod 755 /bin/ctx-spawner
 
-answers() {
-	kill -0 "$ctxd" 2>/dev/null || die "ctxd ended"
-	ctxctl status >/dev/null 2>&1
-}
 start() { # NAME: a ctxd with directories of its own
 	export CTXD_SOCKET="/run/$1.sock"
 	CTXD_CHECK=1 HOME=/ ctxd --user --config /ctxd.conf --state-dir "/tmp/state.$1" --runtime-dir "/run/$1" --socket "$CTXD_SOCKET" \

@@ -46,6 +46,7 @@ def initrd(folder):
     add_programs(a, {"bin/ctxd": os.path.join(BUILD, "ctxd"), "bin/ctxctl": os.path.join(BUILD, "ctxctl"),
                      "lib/ctx-spawner": os.path.join(BUILD, "ctx-spawner")})
     a.file("init", os.path.join(HERE, "cgroup-init.sh"))
+    a.file("machine-init.sh", os.path.join(HERE, "machine-init.sh"))
     a.text("ctxd.conf", CONF, 0o600)
     return a.end()
 

@@ -5,37 +5,9 @@
 # All that the test is to know is told, a line each, on ttyS1 (descriptor 3), which is a file outside of the machine. /orders,
 # written by the test for this boot, sets BOOT, OPTIONS (of the mount), RUN (run directory), WORK (load or drain) and the
 # function `again`, which asks under keys of earlier boots with what is below.
-export PATH=/bin
-mount -t proc proc /proc
-mount -t sysfs sys /sys
-mount -t devtmpfs dev /dev
-mount -t tmpfs run /run
-mount -t tmpfs tmp /tmp
-mount -t cgroup2 cgroup /sys/fs/cgroup
-exec 3>/dev/ttyS1
-stty raw <&3 2>/dev/null || stty -F /dev/ttyS1 raw
-ip link set lo up 2>/dev/null
-for module in /modules/*.ko; do
-	insmod "$module"
-done
+# shellcheck source=tests/host/machine-init.sh
+. /machine-init.sh
 
-# One write for each line, so that the lines of several processes do not mix.
-say() {
-	echo "$*" >&3
-}
-die() {
-	say "died $*"
-	sync
-	poweroff -f
-}
-until_true() {
-	n=0
-	until "$@"; do
-		n=$((n + 1))
-		[ $n -lt 3600 ] || die "waited in vain for: $*"
-		usleep 50000
-	done
-}
 # The database as it lies there, onto the second disk: what may look at it, and so change it, is outside.
 snapshot() { # NUMBER
 	wal=
@@ -43,10 +15,6 @@ snapshot() { # NUMBER
 	(cd /disk/state && tar -cf - ctxd.db ${wal:+"$wal"}) | dd of=/dev/vdb bs=1M seek=$(($1 * 64)) 2>/dev/null
 	sync /dev/vdb
 	say "snapshot $1"
-}
-answers() {
-	kill -0 "$ctxd" 2>/dev/null || die "ctxd ended"
-	ctxctl status >/dev/null 2>&1
 }
 none_left() {
 	[ -z "$(ctxctl list --state queued,running,stopping,open | sed 1d)" ]

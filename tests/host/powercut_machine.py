@@ -154,6 +154,7 @@ def base(build, modules):
     add_programs(a, {"bin/" + os.path.basename(prog).replace("powercut-", ""): os.path.join(build, prog)
                      for prog in ("ctxd", "ctxctl", "ctx-spawner", "tests/host/powercut-job")})
     a.file("init", os.path.join(HERE, "powercut-init.sh"))
+    a.file("machine-init.sh", os.path.join(HERE, "machine-init.sh"))
     a.file("load", os.path.join(HERE, "powercut-load.sh"))
     a.text("ctxd.conf", CONF, 0o600)
     return a.end()

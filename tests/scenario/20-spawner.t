@@ -13,7 +13,6 @@ import stat
 import struct
 import subprocess
 import sys
-import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from ctxtest import *
@@ -790,21 +789,6 @@ def _():
     is_(j.end().exit_code, 0)
     is_(j.output(), b"0\n")
     done(t)
-
-
-def cgroup_parent():
-    """A new writable cgroup v2, or None."""
-    for base in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"):
-        if os.path.exists(os.path.join(base, "cgroup.procs")) and os.path.exists(os.path.join(base, "cgroup.events")) \
-                or os.path.exists(os.path.join(base, "cgroup.subtree_control")):
-            try:
-                path = tempfile.mkdtemp(prefix="ctx-t.", dir=base)
-            except OSError:
-                continue
-            if os.path.exists(os.path.join(path, "cgroup.kill")):
-                return path
-            os.rmdir(path)
-    return None
 
 
 @case("--cgroup: each job has one; leftovers, deadlines, SWEEP and FORGET go through it")

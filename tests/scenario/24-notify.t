@@ -652,20 +652,6 @@ def _():
         u.close()
 
 
-def cgroup_parent():
-    """A new writable cgroup v2, or None."""
-    for base in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup"):
-        path = os.path.join(base, f"ctx-notify-{os.getpid()}")
-        if not os.path.exists(os.path.join(base, "cgroup.controllers")):
-            continue
-        try:
-            os.mkdir(path)
-        except OSError:
-            continue
-        return path
-    return None
-
-
 @case("--cgroup: what is in the job's cgroup is of the job, wherever it came from")
 def _():
     parent = cgroup_parent()

@@ -3,7 +3,6 @@
 there is no cgroup or no controller; who stopped a job, with which signals, and how many processes were left."""
 import os
 import sys
-import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from ctxtest import *
@@ -148,19 +147,6 @@ def _():
     d.ctl_ok("reload")
 
 
-def cgroup_base():
-    for base in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"):
-        if os.path.exists(os.path.join(base, "cgroup.controllers")):
-            try:
-                path = tempfile.mkdtemp(prefix="ctx-t.", dir=base)
-            except OSError:
-                continue
-            if os.path.exists(os.path.join(path, "cgroup.kill")):
-                return path
-            os.rmdir(path)
-    return None
-
-
 def remove(path):
     try:
         os.rmdir(path)
@@ -171,7 +157,7 @@ def remove(path):
 
 @case_if(os.geteuid() == 0 and cgroup_base, "in a cgroup: what its controllers enforce is set, what they do not is said; usage is read from it")
 def _():
-    base = cgroup_base()
+    base = cgroup_parent()
     need(base, "a writable cgroup v2")
     with open(os.path.join(base, "cgroup.controllers"), encoding="ascii") as f:
         there = f.read().split()

@@ -235,19 +235,7 @@ def _():
         d.cleanup()
 
 
-def cgroup_parent():
-    """A new writable cgroup v2, or None."""
-    for base in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"):
-        with contextlib.suppress(OSError):
-            if os.path.exists(os.path.join(base, "cgroup.controllers")):
-                path = tempfile.mkdtemp(prefix="ctx-t.", dir=base)
-                if os.path.exists(os.path.join(path, "cgroup.max.descendants")):
-                    return path
-                os.rmdir(path)
-    return None
-
-
-PARENT = cgroup_parent()
+PARENT = cgroup_parent("cgroup.max.descendants")
 
 
 @case_if(PARENT, "no more cgroups can be made: jobs run without, which is said by the log, by Stats and by doctor; then with again")

@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "rnd.h"
 #include "store/store.h"
 #include "tap.h"
 
@@ -289,17 +290,6 @@ counts_are_real(struct store *s)
 	is_int(c.half_processed,
 	       outside_int("SELECT count(*) FROM job WHERE state = 9 AND resolution_as IS NULL"));
 	is_int(c.half_processed, outside_int("SELECT count(*) FROM half_processed"));
-}
-
-static uint64_t seed = 88172645463325252ULL;
-
-UNUSED static uint64_t
-rnd(uint64_t below)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed % below;
 }
 
 UNUSED static void

@@ -2,51 +2,30 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include "base/journal.h"
+#include "journal.h"
 #include "record/about.h"
 #include "record/spec.h"
-#include "tap.h"
-#include "tmpdir.h"
 
 #define TRACE "0af7651916cd43dd8448eb211c80319c"
 
 static int
 journal(void)
 {
-	static char path[64];
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = journal_open();
 	char id[64];
 	struct stat st;
 
-	snprintf(path, sizeof(path), "%s/journal", dir_path);
-	(void)unlink(path);
-	strcpy(a.sun_path, path);
-	need(fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0);
 	need(fstat(STDERR_FILENO, &st) == 0);
 	snprintf(id, sizeof(id), "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
 	setenv("JOURNAL_STREAM", id, 1);
 	unsetenv("CTXD_LOG");
-	log_set_journal(path);
+	log_set_journal(journal_path);
 	log_init("prog");
 	need(log_has_fields());
 	return fd;
-}
-
-static const char *
-entry(int fd)
-{
-	static char data[JOURNAL_ENTRY_MAX + 1];
-	ssize_t n = recv(fd, data, sizeof(data) - 1, 0);
-
-	need(n >= 0);
-	data[n] = '\0';
-	return data;
 }
 
 static void
@@ -70,14 +49,14 @@ TEST(what_a_job_is_called)
 				      "TRACEPARENT=00-" TRACE "-b7ad6b7169203331-01", NULL});
 	is_int(about_take(&about, &s), 0);
 	about_log(LOG_LVL_INFO, &about, "running", "job=%d.%d starts", 7, 2);
-	is_str(entry(fd), HEAD("job=7.2 starts", "6") "CTX_STATE=running\nCTX_UID=1000\n"
-						      "CTX_NAME=brew\nCTX_CLASS=night\n"
-						      "CTX_VALUE_REQUEST=r=17\n"
-						      "CTX_TRACE_ID=" TRACE "\n");
+	is_str(journal_entry(fd), HEAD("job=7.2 starts", "6") "CTX_STATE=running\nCTX_UID=1000\n"
+							      "CTX_NAME=brew\nCTX_CLASS=night\n"
+							      "CTX_VALUE_REQUEST=r=17\n"
+							      "CTX_TRACE_ID=" TRACE "\n");
 	about_log(LOG_LVL_ERR, &about, NULL, "job 7.2: lost");
-	ok(!strstr(entry(fd), "CTX_STATE"));
+	ok(!strstr(journal_entry(fd), "CTX_STATE"));
 	about_log(LOG_LVL_WARN, NULL, NULL, "job 7.2: nobody's");
-	is_str(entry(fd), HEAD("job 7.2: nobody's", "4"));
+	is_str(journal_entry(fd), HEAD("job 7.2: nobody's", "4"));
 	about_log(LOG_LVL_DEBUG, &about, "running", "not at this level");
 	ok(recv(fd, s.limit, 1, 0) < 0);
 	strv_done(&about);
@@ -103,7 +82,7 @@ TEST(what_is_no_field)
 	is_int(about_take(&about, &s), 0);
 	about_log(LOG_LVL_INFO, &about, NULL, "job=7.2 x");
 	/* A value of two lines has its length before it, see base/journal.h. */
-	is_int(memcmp(entry(fd),
+	is_int(memcmp(journal_entry(fd),
 		      HEAD("job=7.2 x",
 			   "6") "CTX_UID=0\nCTX_NAME\n\x11\0\0\0\0\0\0\0two\nMESSAGE=lines\n",
 		      sizeof(HEAD(
@@ -130,7 +109,7 @@ TEST(more_than_fit)
 	is_int(about.n, 2 * ABOUT_FIELDS);
 	about_log(LOG_LVL_INFO, &about, "running", "job=7.2 x");
 	snprintf(pair, sizeof(pair), "\nCTX_VALUE_V%d=", ABOUT_FIELDS - 2);
-	ok(strstr(entry(fd), pair));
+	ok(strstr(journal_entry(fd), pair));
 	strv_done(&about);
 	spec_done(&s);
 	close(fd);

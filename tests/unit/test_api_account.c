@@ -9,38 +9,14 @@
 #include "api/lookup.h"
 #include "api/user.h"
 #include "base/mem.h"
-#include "tap.h"
+#include "lookup_fixture.h"
 
-static char dir[] = "/tmp/ctx-a.XXXXXX";
-static char program[64];
-static struct lookup_table *lookups;
-static int told;
-
-static void
-remove_all(void)
-{
-	(void)unlink(program);
-	(void)rmdir(dir);
-}
-
-/* The name service says what the shell command BODY does; each time it is asked a line is added to
- * the file `asked`. */
 static struct account_table *
 table(const char *body)
 {
 	struct account_table *t = NULL;
-	FILE *f;
 
-	if (!program[0]) {
-		need(mkdtemp(dir) != NULL);
-		(void)snprintf(program, sizeof(program), "%s/lookup", dir);
-		(void)atexit(remove_all);
-	}
-	(void)unlink(program);
-	f = fopen(program, "we");
-	need(f != NULL);
-	need(fprintf(f, "#!/bin/sh\n%s\n", body) > 0);
-	need(fchmod(fileno(f), 0700) == 0 && fclose(f) == 0);
+	script(body);
 	need(lookup_table_new(ev_default_loop(0), program, &lookups) == 0);
 	need(account_table_new(lookups, &t) == 0);
 	return t;
@@ -51,23 +27,6 @@ table_done(struct account_table *t)
 {
 	(void)account_table_free(t);
 	lookups = lookup_table_free(lookups);
-}
-
-static void
-on_ready(struct user_wait *w)
-{
-	(void)w;
-	told++;
-}
-
-static void
-run_until(int n)
-{
-	struct mono end = mono_add(mono_now(), dur_sec(60));
-
-	while (told < n && mono_now().ns < end.ns)
-		ev_run(ev_default_loop(0), EVRUN_ONCE);
-	is_int(told, n);
 }
 
 /* Ask and wait. *RET_ASKED: the answer was not there at once. */

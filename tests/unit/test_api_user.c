@@ -8,37 +8,7 @@
 #include "api/lookup.h"
 #include "api/user.h"
 #include "base/mem.h"
-#include "tap.h"
-
-static char dir[] = "/tmp/ctx-u.XXXXXX";
-static char program[64];
-static int told;
-
-static void
-remove_all(void)
-{
-	(void)unlink(program);
-	(void)rmdir(dir);
-}
-
-static void
-script(const char *body)
-{
-	FILE *f;
-
-	if (!program[0]) {
-		need(mkdtemp(dir) != NULL);
-		(void)snprintf(program, sizeof(program), "%s/lookup", dir);
-		(void)atexit(remove_all);
-	}
-	(void)unlink(program);
-	f = fopen(program, "we");
-	need(f != NULL);
-	need(fprintf(f, "#!/bin/sh\n%s\n", body) > 0);
-	need(fchmod(fileno(f), 0700) == 0 && fclose(f) == 0);
-}
-
-static struct lookup_table *lookups;
+#include "lookup_fixture.h"
 
 static struct user_table *
 table_of(const char *what)
@@ -62,24 +32,6 @@ table_done(struct user_table *t)
 {
 	(void)user_table_free(t);
 	lookups = lookup_table_free(lookups);
-}
-
-static void
-on_ready(struct user_wait *w)
-{
-	(void)w;
-	told++;
-}
-
-/* Run the loop until N were told. */
-static void
-run_until(int n)
-{
-	struct mono end = mono_add(mono_now(), dur_sec(20));
-
-	while (told < n && mono_now().ns < end.ns)
-		ev_run(ev_default_loop(0), EVRUN_ONCE);
-	is_int(told, n);
 }
 
 /* Ask for U and wait; true if the answer was there at once. */

@@ -3,18 +3,8 @@
 #include <errno.h>
 
 #include "base/buf.h"
+#include "rnd.h"
 #include "tap.h"
-
-static uint64_t seed = 88172645463325252ULL;
-
-static uint64_t
-rnd(uint64_t below)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed % below;
-}
 
 static bool
 holds(const struct buf *b, const char *want)

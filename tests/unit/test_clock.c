@@ -4,20 +4,10 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "rnd.h"
 #include "tap.h"
 
 static const struct wall epoch = {0};
-static uint64_t seed = 0xabcdef987;
-
-static uint64_t
-rnd(uint64_t below)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed % below;
-}
-
 static int64_t
 dur(const char *s)
 {

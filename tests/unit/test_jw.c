@@ -5,18 +5,8 @@
 #include "base/buf.h"
 #include "base/jw.h"
 #include "base/text.h"
+#include "rnd.h"
 #include "tap.h"
-
-static uint64_t seed = 0x5eed5eed;
-
-static uint64_t
-rnd(uint64_t below)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed % below;
-}
 
 static struct buf out;
 static struct jw j;

@@ -3,17 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/err.h"
-#include "base/journal.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "tap.h"
+#include "journal.h"
 
 static int mem = -1, real_stderr = -1;
 
@@ -176,33 +173,6 @@ TEST(error_traces_are_debug)
 	err_hook_set(NULL);
 }
 
-/* A journal: its socket, bound in a directory of its own. */
-static char journal_dir[] = "/tmp/test_log.XXXXXX", journal_path[64];
-
-static int
-journal(void)
-{
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	need(fd >= 0 && mkdtemp(journal_dir));
-	snprintf(journal_path, sizeof(journal_path), "%s/socket", journal_dir);
-	strcpy(a.sun_path, journal_path);
-	need(bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0);
-	return fd;
-}
-
-static const char *
-entry(int fd)
-{
-	static char data[JOURNAL_ENTRY_MAX + 1];
-	ssize_t n = recv(fd, data, sizeof(data) - 1, 0);
-
-	need(n >= 0);
-	data[n] = '\0';
-	return data;
-}
-
 TEST(entries_of_the_journal)
 {
 	static const char value[] = "two\nlines",
@@ -213,7 +183,7 @@ TEST(entries_of_the_journal)
 	static char big[JOURNAL_ENTRY_MAX];
 	const struct log_field many[] = {
 		{"CTX_ID", "9", 1}, {"BIG", big, sizeof(big)}, {"LAST", "", 0}};
-	int fd = journal();
+	int fd = journal_open();
 
 	memset(big, 'x', sizeof(big));
 	catch ("info", true);
@@ -225,12 +195,15 @@ TEST(entries_of_the_journal)
 	log_fields(LOG_LVL_INFO, f, 2, "job=%d %s", 42, "running");
 	log_fields(LOG_LVL_ERR, many, 3, "job=8");
 	log_debug("not at this level");
-	is_str(entry(fd), "MESSAGE=job=12.3 a "
-			  "b\nPRIORITY=4\nSYSLOG_IDENTIFIER=prog\nCTX_ID=12\nCTX_ATTEMPT=3\n");
-	is_str(entry(fd), "MESSAGE=job 7: x\nPRIORITY=6\nSYSLOG_IDENTIFIER=prog\nCTX_ID=7\n");
-	is_str(entry(fd), "MESSAGE=job=x\nPRIORITY=6\nSYSLOG_IDENTIFIER=prog\n");
-	is_int(memcmp(entry(fd), with_length, sizeof(with_length) - 1), 0);
-	is_str(entry(fd), "MESSAGE=job=8\nPRIORITY=3\nSYSLOG_IDENTIFIER=prog\nCTX_ID=9\nLAST=\n");
+	is_str(journal_entry(fd),
+	       "MESSAGE=job=12.3 a "
+	       "b\nPRIORITY=4\nSYSLOG_IDENTIFIER=prog\nCTX_ID=12\nCTX_ATTEMPT=3\n");
+	is_str(journal_entry(fd),
+	       "MESSAGE=job 7: x\nPRIORITY=6\nSYSLOG_IDENTIFIER=prog\nCTX_ID=7\n");
+	is_str(journal_entry(fd), "MESSAGE=job=x\nPRIORITY=6\nSYSLOG_IDENTIFIER=prog\n");
+	is_int(memcmp(journal_entry(fd), with_length, sizeof(with_length) - 1), 0);
+	is_str(journal_entry(fd),
+	       "MESSAGE=job=8\nPRIORITY=3\nSYSLOG_IDENTIFIER=prog\nCTX_ID=9\nLAST=\n");
 	ok(recv(fd, big, 1, 0) < 0);
 	is_str(caught(), "");
 	/* A journal that is gone, or takes nothing more, loses no line. */
@@ -248,7 +221,6 @@ TEST(entries_of_the_journal)
 	log_info("not wanted");
 	is_str(caught(), "<6>gone\n<6>not wanted\n");
 	unlink(journal_path);
-	rmdir(journal_dir);
 }
 
 TEST(rate)

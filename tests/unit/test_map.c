@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/map.h"
+#include "rnd.h"
 #include "tap.h"
 
 enum { N = 3000 };
@@ -13,17 +14,6 @@ struct thing {
 };
 
 static struct thing things[N];
-static uint64_t seed = 0x1234567;
-
-static uint64_t
-rnd(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed;
-}
-
 static struct thing *
 thing_of(struct map_node *n)
 {
@@ -135,7 +125,8 @@ TEST(random_against_an_array)
 	memset(things, 0, sizeof(things));
 	for (int i = 0; i < 100000; i++) {
 		/* Phases of filling and of emptying. */
-		uint64_t k = rnd() % N, want_in = rnd() % 100 < (i / 20000 % 2 ? 10 : 90);
+		uint64_t k = rnd(UINT64_MAX) % N,
+			 want_in = rnd(UINT64_MAX) % 100 < (i / 20000 % 2 ? 10 : 90);
 
 		need(map_find(&m, k * 11) == (things[k].in ? &things[k].node : NULL));
 		if (things[k].in && !want_in) {

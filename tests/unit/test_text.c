@@ -7,20 +7,10 @@
 
 #include "base/buf.h"
 #include "base/text.h"
+#include "rnd.h"
 #include "tap.h"
 
 #define U64_FAIL UINT64_C(0xfeedfacecafebeef)
-
-static uint64_t seed = 0x777777;
-
-static uint64_t
-rnd(uint64_t below)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed % below;
-}
 
 static void
 u64(const char *s, int want_r, uint64_t want)

@@ -4,6 +4,7 @@
 #include <regex.h>
 
 #include "base/mem.h"
+#include "rnd.h"
 #include "tap.h"
 #include "trace/trace.h"
 
@@ -12,17 +13,6 @@
 #define UNTOUCHED ((char *)1)
 
 typedef int (*list_fn)(const char *s, char **ret, const char **ret_why);
-
-static uint64_t seed = 88172645463325252ULL;
-
-static uint32_t
-rnd(uint32_t below)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return (uint32_t)(seed >> 33) % below;
-}
 
 /* ---- traceparent */
 

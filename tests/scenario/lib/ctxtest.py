@@ -211,6 +211,21 @@ def exited(pid):
     return proc_state(pid) in ("", "Z", "X")
 
 
+def cgroup_parent(has="cgroup.kill"):
+    """A new writable cgroup v2 that has the file HAS, for the caller to remove; None where there can be none."""
+    for base in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"):
+        if not os.path.exists(os.path.join(base, "cgroup.subtree_control")):
+            continue
+        try:
+            path = tempfile.mkdtemp(prefix="ctx-t.", dir=base)
+        except OSError:
+            continue
+        if os.path.exists(os.path.join(path, has)):
+            return path
+        os.rmdir(path)
+    return None
+
+
 def _read(path):
     try:
         with open(path, "rb") as f:
