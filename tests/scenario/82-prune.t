@@ -64,7 +64,7 @@ def _():
     wait_until(lambda: not any(n.startswith(str(id)) for _, _, f in os.walk(os.path.join(d.state, "stdin")) for n in f),
                "its input to go")
     is_(d.output(kept), b"kept\n")
-    ok(d.submit("true")["id"] > kept, "ids are not used again")
+    ok(ended("true") > kept, "ids are not used again")
 
 
 @case("of several ids none is removed if one cannot be")

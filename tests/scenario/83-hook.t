@@ -61,7 +61,7 @@ def _():
     d.cancel(ids[2], now=True)
     for id in ids:
         d.wait_end(id)
-    id = d.submit("sleep", "1000", **{"class": "again"})["id"]
+    id = d.submit("sleep", "1000", retries=1, backoff_usec=3600 * S, **{"class": "again"})["id"]
     kill_monitor(id)
     wait_until(lambda: d.job(id)["waiting_for"], "its next attempt")
     d.call("Retry", id=id)

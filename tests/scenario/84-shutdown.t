@@ -136,6 +136,7 @@ def _():
                      f"trap 'echo term; read x <{d.dir}/go2; exit 0' TERM; echo ready; while :; do sleep 0.05; done")
     for id in (held, again):
         wait_until(lambda id=id: "ready" in d.logs(id), "the job to be ready")
+    monitor = d.monitor_pid(held)
     p = d.ctl_bg("shutdown")
     for id in (held, again):
         wait_until(lambda id=id: "term" in d.logs(id), "the job to be told")
@@ -144,7 +145,7 @@ def _():
     p.communicate()
     with open(os.path.join(d.dir, "go"), "w") as f:  # it ends while nobody is there
         f.write("\n")
-    wait_until(lambda: os.path.exists(os.path.join(d.run, "jobs", f"{held}.1", "result")), "its result")
+    wait_until(lambda: exited(monitor), "its monitor to end")
     d.start()
     job = d.wait_end(held)
     is_((job["state"], job["cause_code"], job["exit_code"], job["known_by"]), ("interrupted", "shutdown", 5, "result_file"))
