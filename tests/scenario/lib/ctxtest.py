@@ -41,8 +41,8 @@ import time
 import traceback
 
 __all__ = [
-    "BUILD", "CTXCTL", "CTXD", "SPAWNER", "Daemon", "Result", "case", "case_if", "ctl_env", "diag", "exited", "in_time", "is_",
-    "like", "main", "need", "ok", "pids_with", "proc_state", "run", "skip", "unlike", "wait_until",
+    "BUILD", "CTXCTL", "CTXD", "SPAWNER", "Daemon", "Result", "case", "case_if", "cgroup_parent", "ctl_env", "diag", "exited",
+    "in_time", "is_", "like", "main", "need", "ok", "pids_with", "proc_state", "run", "skip", "unlike", "wait_until",
 ]
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
