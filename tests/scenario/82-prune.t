@@ -122,14 +122,11 @@ def _():
     is_(d.call("Prune", older_usec=1)["pruned"], 2)
 
 
-@case("a big one goes in steps, while others are served")
-def _():
-    n = 1500
-    d.stop()
-    db = sqlite3.connect(d.db)
-    d.start()
+def prune_much(n):
+    """Fill the database with N records and prune them all. How many are left, as others saw it meanwhile."""
     one = ended("true")
     d.stop()
+    db = sqlite3.connect(d.db)
     columns = [c[1] for c in db.execute("PRAGMA table_info(job)") if c[1] not in ("id", "key")]
     db.execute(f"WITH RECURSIVE k(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM k WHERE i < {n}) "
                f"INSERT INTO job({','.join(columns)}) SELECT {','.join(columns)} FROM job, k WHERE id = {one}")
@@ -150,8 +147,16 @@ def _():
     stop.set()
     t.join()
     is_(got, n + 1)
-    steps = sorted({a for a in answers if 0 < a < n + 1})
-    ok(len(steps) > 3, f"others saw it half done: {steps}")
+    return {a for a in answers if 0 < a < n + 1}
+
+
+@case("a big one goes in steps, while others are served")
+def _():
+    for _ in range(6):  # who asks may be asleep all the while
+        steps = prune_much(1500)
+        if len(steps) > 3:
+            break
+    ok(len(steps) > 3, f"others saw it half done: {sorted(steps)}")
     is_(d.call("Stats")["jobs"]["succeeded"], 0)
     pages = d.sql("PRAGMA page_count")[0][0]
     wait_until(lambda: d.sql("PRAGMA freelist_count")[0][0] <= 256, "the room to be given back")
