@@ -1,16 +1,7 @@
-/* store_recover.c - a damaged ctxd.db and its WAL become a new one; see store_recover.h.
- *
- * SQLite works on a copy. It is padded to its full length where it was cut, and where the schema
- * cannot be read, the pages of the schema of a new, empty database are put in their place: tables
- * are made in the same order there, so their roots lie on the same pages.
- *
- * The names change in this order, each step synced. A state in between is refused by store_open
- * ("is missing, but its WAL is there") and finished here:
- *   ctxd.db.new, closed and synced, becomes ctxd.db.recovered     nothing else has changed yet
- *   ctxd.db, ctxd.db-wal get a second name, ctxd.db.damaged-…     the same
- *   ctxd.db-wal becomes one without content, which SQLite ignores (made if there was none)
- *   ... but before that ctxd.db goes: a database is never seen without its own WAL
- *   ctxd.db.recovered becomes ctxd.db; the empty WAL goes */
+/* store_recover.c - a damaged ctxd.db and its WAL become a new one; see store_recover.h. Here is
+ * the order of it, and what is decided: whose it is, whether anything is wrong, what is assumed.
+ * The copy that is read is store_copy.c's, the reading store_salvage.c's, the new one
+ * store_rebuild.c's, the names store_swap.c's. */
 #include "store/store_recover.h"
 
 #include <endian.h>
@@ -28,27 +19,24 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "store/store_copy.h"
 #include "store/store_db.h"
 #include "store/store_salvage.h"
+#include "store/store_swap.h"
 
-#define WORK_FILE STORE_FILE ".work"
-#define DONE_FILE STORE_FILE ".recovered"
-#define WAL_FILE STORE_FILE "-wal"
-#define NO_WAL STORE_FILE ".no-wal"
-
-enum { HEADER = 100, PAGE = 4096, PAGES_MAX = 1 << 26 };
+enum { HEADER = 100, PAGES_MAX = 1 << 26 };
 
 struct recover {
 	const char *dir;
 	int dirfd;
 	const struct store_recover_options *o;
 	struct ctx_err *e;
-	struct store *to;  /* the new one */
-	sqlite3 *from;     /* the copy of the old one */
-	uint32_t version;  /* of the schema of the old one */
-	uint32_t pages;    /* that it should have; 0: not known */
-	bool headless;     /* its first page cannot be what it should be */
-	char saved_as[64]; /* name of the old file */
+	struct store *to;               /* the new one */
+	sqlite3 *from;                  /* the copy of the old one */
+	uint32_t version;               /* of the schema of the old one */
+	uint32_t pages;                 /* that it should have; 0: not known */
+	bool headless;                  /* its first page cannot be what it should be */
+	char saved_as[STORE_SWAP_NAME]; /* name of the old file */
 };
 
 static int
@@ -74,23 +62,7 @@ be32(const uint8_t *p)
 	return be32toh(x);
 }
 
-static void
-put_be32(uint8_t *p, uint32_t x)
-{
-	x = htobe32(x);
-	memcpy(p, &x, sizeof(x));
-}
-
 /* ---- whose is it? */
-
-static bool
-all_zero(const uint8_t *p, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (p[i] != 0)
-			return false;
-	return true;
-}
 
 /* A header of which one or two bytes are wrong is still ours if the rest of it says so; zeros are
  * what a lost page is. */
@@ -102,7 +74,7 @@ judge_header(struct recover *v, const uint8_t *h, uint64_t bytes)
 
 	v->version = store_create_version();
 	v->headless = true;
-	if (all_zero(h, HEADER))
+	if (store_copy_is_zero(h, HEADER))
 		return 0;
 	if (be32(h + 68) != STORE_APPLICATION_ID)
 		return refused(v, memcmp(h, "SQLite format 3", 16) == 0
@@ -119,7 +91,7 @@ judge_header(struct recover *v, const uint8_t *h, uint64_t bytes)
 		v->version = version;
 	v->headless = memcmp(h, "SQLite format 3", 16) != 0;
 	v->pages = be32(h + 28);
-	if (v->pages > PAGES_MAX || v->pages > bytes / PAGE * 16 + 65536)
+	if (v->pages > PAGES_MAX || v->pages > bytes / STORE_COPY_PAGE * 16 + 65536)
 		v->pages = 0;
 	return 0;
 }
@@ -134,7 +106,7 @@ look(struct recover *v)
 
 	if (fd < 0 && errno != ENOENT)
 		return failed(v, -errno, "cannot open it");
-	(void)fstatat(v->dirfd, WAL_FILE, &wal, AT_SYMLINK_NOFOLLOW);
+	(void)fstatat(v->dirfd, STORE_FILE "-wal", &wal, AT_SYMLINK_NOFOLLOW);
 	if (fd < 0 && wal.st_size == 0)
 		return refused(v, "is not there");
 	if (fd < 0)
@@ -148,124 +120,7 @@ look(struct recover *v)
 	return judge_header(v, h, (uint64_t)st.st_size);
 }
 
-/* ---- the copy SQLite works on */
-
-static void
-remove_work(struct recover *v)
-{
-	static const char *const names[] = {
-		WORK_FILE,      WORK_FILE "-wal",      WORK_FILE "-shm",      NO_WAL,
-		STORE_NEW_FILE, STORE_NEW_FILE "-wal", STORE_NEW_FILE "-shm",
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		(void)unlinkat(v->dirfd, names[i], 0);
-}
-
-/* A page that is all zeros, or that the disk cannot give, holds nothing; SQLite would see zeros
- * where the end of a long value lies on it, which cannot be told from a value. So such pages are
- * filled with what no value has (store_salvage.c looks for it). */
-static void
-mark_lost(uint8_t *page)
-{
-	if (all_zero(page, PAGE))
-		memset(page, SALVAGE_LOST, PAGE);
-}
-
-/* The page at AT; what the disk cannot give is zeros. The first one stays as it is: who finds no
- * database in it has to find nothing. */
-static int
-copy_db_page(int in, int out, off_t at)
-{
-	uint8_t page[PAGE];
-	ssize_t n = in < 0 ? 0 : pread(in, page, sizeof(page), at);
-
-	if (n < 0 && errno != EIO)
-		return -errno;
-	if (n < 0)
-		n = 0;
-	memset(page + n, n > 0 && at > 0 ? SALVAGE_LOST : 0, sizeof(page) - (size_t)n);
-	if (at > 0)
-		mark_lost(page);
-	return file_write_full(out, page, sizeof(page));
-}
-
-/* As many pages as there are, or should be. */
-static int
-copy_db(int in, int out, uint64_t pages)
-{
-	struct stat st = {0};
-	int r = 0;
-
-	if (in >= 0 && fstat(in, &st) < 0)
-		return -errno;
-	for (off_t at = 0; r == 0 && (at < st.st_size || (uint64_t)at < pages * PAGE); at += PAGE)
-		r = copy_db_page(in, out, at);
-	return r;
-}
-
-/* It ends where it cannot be read: SQLite takes the commits before that. */
-static int
-copy_wal(int in, int out)
-{
-	uint8_t part[PAGE];
-	ssize_t n;
-	int r = 0;
-
-	while (r == 0 && (n = read(in, part, sizeof(part))) > 0)
-		r = file_write_full(out, part, (size_t)n);
-	return r;
-}
-
-static int
-open_both(struct recover *v, const char *from, const char *to, int *ret_in, int *ret_out)
-{
-	*ret_in = openat(v->dirfd, from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (*ret_in < 0 && errno != ENOENT)
-		return -errno;
-	*ret_out = openat(v->dirfd, to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	return *ret_out < 0 ? -errno : 0;
-}
-
-static int
-copy_files(struct recover *v)
-{
-	_close_ int db_in = -1, db_out = -1, wal_in = -1, wal_out = -1;
-	int r = open_both(v, STORE_FILE, WORK_FILE, &db_in, &db_out);
-
-	if (r == 0)
-		r = open_both(v, WAL_FILE, WORK_FILE "-wal", &wal_in, &wal_out);
-	if (r == 0)
-		r = copy_db(db_in, db_out, v->pages > 0 ? v->pages : 1);
-	if (r == 0 && wal_in >= 0)
-		r = copy_wal(wal_in, wal_out);
-	return r;
-}
-
-static int
-open_copy(struct recover *v)
-{
-	_free_ char *path = text_format("%s/" WORK_FILE, v->dir);
-	int rc;
-
-	if (!path)
-		return -ENOMEM;
-	rc = sqlite3_open_v2(path, &v->from, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
-	if (rc != SQLITE_OK)
-		return -EIO;
-	(void)sqlite3_exec(v->from,
-			   "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;"
-			   "PRAGMA writable_schema = ON; PRAGMA wal_autocheckpoint = 0;",
-			   NULL, NULL, NULL);
-	return 0;
-}
-
-static void
-close_copy(struct recover *v)
-{
-	(void)sqlite3_close(v->from);
-	v->from = NULL;
-}
+/* ---- is anything wrong with it? */
 
 static bool
 query_is(sqlite3 *db, const char *sql, const char *want)
@@ -307,7 +162,7 @@ schema_readable(struct recover *v)
 static bool
 acceptable(struct recover *v)
 {
-	static const char *const side[] = {WAL_FILE, STORE_FILE "-shm"};
+	static const char *const side[] = {STORE_FILE "-wal", STORE_FILE "-shm"};
 	struct store s = {.path = v->to->path};
 	struct ctx_err e;
 	struct stat st;
@@ -335,51 +190,6 @@ whole(struct recover *v)
 			"0");
 }
 
-/* ---- a schema that cannot be read */
-
-static int
-copy_page(int in, int out, uint32_t page, uint32_t pages)
-{
-	uint8_t p[PAGE];
-
-	if (pread(in, p, sizeof(p), (off_t)(page - 1) * PAGE) != sizeof(p))
-		return -EIO;
-	if (page == 1) {
-		put_be32(p + 28, pages);
-		put_be32(p + 32, 0); /* no free pages are needed */
-		put_be32(p + 36, 0);
-		put_be32(p + 92, be32(p + 24)); /* so that the count of pages is believed */
-	}
-	return pwrite(out, p, sizeof(p), (off_t)(page - 1) * PAGE) == sizeof(p) ? 0 : -EIO;
-}
-
-/* Every page of an empty database that is the root of nothing is the schema's. */
-static int
-graft(struct recover *v)
-{
-	_close_ int in = openat(v->dirfd, STORE_NEW_FILE, O_RDONLY | O_CLOEXEC);
-	_close_ int out = openat(v->dirfd, WORK_FILE, O_RDWR | O_CLOEXEC);
-	sqlite3_stmt *st = NULL;
-	struct stat was, is;
-	int rc, r = 0;
-
-	if (in < 0 || out < 0 || fstat(in, &is) < 0 || fstat(out, &was) < 0)
-		return -errno;
-	rc = sqlite3_prepare_v2(v->to->db,
-				"WITH RECURSIVE p(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM p"
-				" WHERE n < ?) SELECT n FROM p WHERE n NOT IN"
-				" (SELECT rootpage FROM sqlite_schema WHERE rootpage > 1)",
-				-1, &st, NULL);
-	if (rc == SQLITE_OK)
-		rc = sqlite3_bind_int64(st, 1, is.st_size / PAGE);
-	while (rc == SQLITE_OK && r == 0 && sqlite3_step(st) == SQLITE_ROW)
-		r = copy_page(
-			in, out, (uint32_t)sqlite3_column_int64(st, 0),
-			(uint32_t)((was.st_size > is.st_size ? was.st_size : is.st_size) / PAGE));
-	(void)sqlite3_finalize(st);
-	return rc == SQLITE_OK ? r : -EIO;
-}
-
 /* ---- the new one */
 
 static int
@@ -401,8 +211,8 @@ open_new(struct recover *v)
 static int
 complete_new(struct recover *v)
 {
-	_close_ int fd = -1;
 	struct stat st;
+	int r;
 	bool good = query_is(v->to->db, "PRAGMA integrity_check(1)", "ok");
 
 	store_db_finalize(v->to);
@@ -411,11 +221,15 @@ complete_new(struct recover *v)
 	v->to->db = NULL;
 	if (!good || fstatat(v->dirfd, STORE_NEW_FILE "-wal", &st, 0) == 0)
 		return failed(v, -EIO, "cannot complete the new one");
-	fd = openat(v->dirfd, STORE_NEW_FILE, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fsync(fd) < 0 ||
-	    renameat(v->dirfd, STORE_NEW_FILE, v->dirfd, DONE_FILE) < 0 || fsync(v->dirfd) < 0)
-		return failed(v, -errno, "cannot sync the new one");
-	return 0;
+	r = store_swap_complete(v->dirfd);
+	return r < 0 ? failed(v, r, "cannot sync the new one") : 0;
+}
+
+static void
+close_copy(struct recover *v)
+{
+	(void)sqlite3_close(v->from);
+	v->from = NULL;
 }
 
 static int
@@ -430,9 +244,9 @@ rebuild(struct recover *v)
 	if (!schema_readable(v)) {
 		v->o->say(v->o->arg, "the schema cannot be read: the usual one is assumed");
 		close_copy(v);
-		r = graft(v);
+		r = store_copy_graft(v->dirfd, v->to->db);
 		if (r == 0)
-			r = open_copy(v);
+			r = store_copy_open(v->dir, &v->from);
 		if (r < 0)
 			return failed(v, r, "cannot put a schema into its copy");
 	}
@@ -444,92 +258,26 @@ rebuild(struct recover *v)
 	return complete_new(v);
 }
 
-/* ---- names */
-
-static int
-keep(struct recover *v)
-{
-	struct tm tm;
-	time_t now = (time_t)(v->o->now_us / 1000000);
-	char when[24], wal[80];
-	struct stat st;
-
-	if (!gmtime_r(&now, &tm) || strftime(when, sizeof(when), "%Y%m%dT%H%M%SZ", &tm) == 0)
-		return -EINVAL;
-	for (int i = 0;; i++) {
-		(void)snprintf(v->saved_as, sizeof(v->saved_as),
-			       i > 0 ? STORE_FILE ".damaged-%s.%d" : STORE_FILE ".damaged-%s", when,
-			       i);
-		(void)snprintf(wal, sizeof(wal), "%s-wal", v->saved_as);
-		if (fstatat(v->dirfd, v->saved_as, &st, AT_SYMLINK_NOFOLLOW) < 0 &&
-		    fstatat(v->dirfd, wal, &st, AT_SYMLINK_NOFOLLOW) < 0)
-			break;
-	}
-	if (linkat(v->dirfd, STORE_FILE, v->dirfd, v->saved_as, 0) < 0 && errno != ENOENT)
-		return -errno;
-	if (linkat(v->dirfd, WAL_FILE, v->dirfd, wal, 0) < 0 && errno != ENOENT)
-		return -errno;
-	return fsync(v->dirfd) < 0 ? -errno : 0;
-}
-
-static int
-no_wal(struct recover *v, const char *name)
-{
-	static const uint8_t nothing[32];
-	_close_ int fd = openat(v->dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	int r;
-
-	if (fd < 0)
-		return -errno;
-	r = file_write_full(fd, nothing, sizeof(nothing));
-	return r == 0 && fsync(fd) < 0 ? -errno : r;
-}
-
-/* The last steps; also what a second run does after a death in between. */
-static int
-put_in_place(struct recover *v)
-{
-	int r;
-
-	(void)unlinkat(v->dirfd, NO_WAL, 0);
-	r = no_wal(v, NO_WAL);
-	if (r < 0)
-		return r;
-	if (renameat(v->dirfd, NO_WAL, v->dirfd, WAL_FILE) < 0 || fsync(v->dirfd) < 0 ||
-	    renameat(v->dirfd, DONE_FILE, v->dirfd, STORE_FILE) < 0 || fsync(v->dirfd) < 0 ||
-	    unlinkat(v->dirfd, WAL_FILE, 0) < 0 || fsync(v->dirfd) < 0)
-		return -errno;
-	return 0;
-}
-
-static int
-swap(struct recover *v)
-{
-	struct stat st;
-	int r = 0;
-
-	if (fstatat(v->dirfd, WAL_FILE, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_size == 0) {
-		(void)unlinkat(v->dirfd, WAL_FILE, 0);
-		r = no_wal(v, WAL_FILE);
-	}
-	if (r == 0 && unlinkat(v->dirfd, STORE_FILE, 0) < 0 && errno != ENOENT)
-		r = -errno;
-	(void)unlinkat(v->dirfd, STORE_FILE "-shm", 0);
-	(void)unlinkat(v->dirfd, STORE_FILE "-journal", 0);
-	if (r == 0 && fsync(v->dirfd) < 0)
-		r = -errno;
-	return r == 0 ? put_in_place(v) : r;
-}
-
 /* ---- all of it */
+
+static void
+remove_work(const struct recover *v)
+{
+	static const char *const names[] = {STORE_NEW_FILE, STORE_NEW_FILE "-wal",
+					    STORE_NEW_FILE "-shm"};
+
+	store_copy_remove(v->dirfd);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		(void)unlinkat(v->dirfd, names[i], 0);
+}
 
 static int
 recover_files(struct recover *v)
 {
-	int r = copy_files(v);
+	int r = store_copy_make(v->dirfd, v->pages);
 
 	if (r == 0)
-		r = open_copy(v);
+		r = store_copy_open(v->dir, &v->from);
 	if (r < 0)
 		return failed(v, r, "cannot copy it");
 	if (whole(v))
@@ -537,24 +285,14 @@ recover_files(struct recover *v)
 	r = rebuild(v);
 	if (r < 0)
 		return r;
-	r = keep(v);
+	r = store_swap_keep(v->dirfd, v->o->now_us, v->saved_as);
 	if (r == 0)
-		r = swap(v);
+		r = store_swap(v->dirfd);
 	return r < 0 ? ctx_err_set(v->e, STORE_OPEN_FAILED, r,
 				   "%s: cannot put the new database in place: %s; run ctxd "
 				   "--recover-db again",
 				   v->dir, strerror(-r))
 		     : 0;
-}
-
-/* A run that died between its last steps left the new one complete. */
-static bool
-half_done(struct recover *v)
-{
-	struct stat st;
-
-	return fstatat(v->dirfd, STORE_FILE, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT &&
-	       fstatat(v->dirfd, DONE_FILE, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 static int
@@ -563,12 +301,12 @@ recover(struct recover *v)
 	char line[128];
 	int r;
 
-	if (half_done(v)) {
-		r = put_in_place(v);
+	if (store_swap_half_done(v->dirfd)) {
+		r = store_swap_finish(v->dirfd);
 		v->o->say(v->o->arg, "an earlier recovery is finished");
 		return r < 0 ? failed(v, r, "cannot finish an earlier recovery") : 0;
 	}
-	(void)unlinkat(v->dirfd, DONE_FILE, 0);
+	store_swap_tidy(v->dirfd);
 	r = look(v);
 	if (r < 0)
 		return r;
