@@ -187,6 +187,7 @@ config_key_range(const struct config_key *k, struct buf *b, const char *before, 
 	case POLICY_NAMES:
 	case POLICY_ENVMODE:
 	case POLICY_ONINTERRUPT:
+	case POLICY_OUTPUTTO:
 	case POLICY_COMMAND:
 		return;
 	}
@@ -236,6 +237,9 @@ config_key_allowed(const struct config_key *k, struct buf *b)
 		return;
 	case POLICY_ONINTERRUPT:
 		buf_puts(b, "hold or retry");
+		return;
+	case POLICY_OUTPUTTO:
+		buf_puts(b, "file, journal or both");
 		return;
 	case POLICY_NAMES:
 		buf_puts(b, "names separated by commas, or empty for none");

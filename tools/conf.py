@@ -64,7 +64,8 @@ def value_range(kind, least, most):
 ARGUMENT = {"PERCENT": "PERCENTAGE", "MODE": "MODE", "INT": "NUMBER", "SIZE": "SIZE", "DUR": "SPAN", "SIGNAL": "SIGNAL", "NAMES": "NAME,...", "COMMAND": "COMMAND"}
 LITERAL = {
     "LIMIT": "Ar NUMBER | Cm infinity", "LIMITSIZE": "Ar SIZE | Cm infinity", "LIMITTIME": "Ar SPAN | Cm infinity",
-    "ENVMODE": "Cm all | none | Ar NAME,...", "ONINTERRUPT": "Cm hold | retry"}
+    "ENVMODE": "Cm all | none | Ar NAME,...", "ONINTERRUPT": "Cm hold | retry",
+    "OUTPUTTO": "Cm file | journal | both"}
 REACH = {"RELOAD": "", "NEW": " A reload acts on jobs that start later.", "RESTART": " A reload does not change it."}
 
 

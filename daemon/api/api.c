@@ -17,7 +17,6 @@
 #include "api/api.h"
 #include "api/audit.h"
 #include "api/conn.h"
-#include "api/follow.h"
 #include "api/listener.h"
 #include "api/lookup.h"
 #include "api/server.h"
@@ -29,6 +28,8 @@
 #include "base/text.h"
 #include "core/policy.h"
 #include "engine/engine.h"
+#include "exec/follow.h"
+#include "exec/journal_read.h"
 
 enum { LISTEN_BACKLOG = 1024 };
 
@@ -143,7 +144,8 @@ api_parts(struct api *a, const struct api_options *o)
 	a->checking = check && strcmp(check, "1") == 0;
 	a->scratch = malloc(API_SCRATCH);
 	a->follow = follow_new(a->loop);
-	if (!a->scratch || !a->follow)
+	a->journal = journal_read_table_new(a->loop);
+	if (!a->scratch || !a->follow || !a->journal)
 		return -ENOMEM;
 	r = audit_new(a->loop, a->engine, &a->audit);
 	if (r == 0)
@@ -210,6 +212,7 @@ api_free(struct api *a)
 	a->accounts = account_table_free(a->accounts);
 	a->users = user_table_free(a->users);
 	a->lookups = lookup_table_free(a->lookups);
+	a->journal = journal_read_table_free(a->journal);
 	a->follow = follow_free(a->follow);
 	assert(a->ties.n == 0); /* gone with their connections */
 	map_done(&a->ties);

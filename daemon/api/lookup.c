@@ -4,11 +4,9 @@
  * limit make no answer of it. */
 #include <errno.h>
 #include <ev.h>
-#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +20,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "exec/child.h"
 
 #define LOOKUP_MAGIC UINT32_C(0x6c6f6f6b)
 #define LOOKUP_LIMIT 2.0
@@ -167,60 +166,16 @@ lookup_on_readable(struct ev_loop *loop, ev_io *w, int revents)
 /* ---- starting the child */
 
 static int
-spawn_prepare(posix_spawn_file_actions_t *fa, posix_spawnattr_t *at, int out)
+lookup_spawn(struct lookup *l)
 {
-	sigset_t none, all;
-
-	sigemptyset(&none);
-	sigfillset(&all);
-	if (posix_spawn_file_actions_addopen(fa, 0, "/dev/null", O_RDONLY, 0) ||
-	    posix_spawn_file_actions_adddup2(fa, out, 1) ||
-	    posix_spawn_file_actions_addopen(fa, 2, "/dev/null", O_WRONLY, 0) ||
-	    posix_spawnattr_setsigmask(at, &none) || posix_spawnattr_setsigdefault(at, &all) ||
-	    posix_spawnattr_setflags(at, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
-		return -ENOMEM;
-	return 0;
-}
-
-static int
-spawn_child(const char *program, const struct lookup *l, int out, pid_t *ret)
-{
-	char name[] = "ctxd", path[] = "PATH=/usr/bin:/bin", option[32], text[sizeof(l->text)];
-	char *argv[] = {name, option, text, NULL}, *envp[] = {path, NULL};
-	posix_spawn_file_actions_t fa;
-	posix_spawnattr_t at;
+	struct lookup_table *t = l->table;
+	char name[] = "ctxd", option[32], text[sizeof(l->text)];
+	char *argv[] = {name, option, text, NULL};
 	int r;
 
 	(void)snprintf(option, sizeof(option), "%s", l->option);
 	(void)snprintf(text, sizeof(text), "%s", l->text);
-	if (posix_spawn_file_actions_init(&fa))
-		return -ENOMEM;
-	if (posix_spawnattr_init(&at)) {
-		(void)posix_spawn_file_actions_destroy(&fa);
-		return -ENOMEM;
-	}
-	r = spawn_prepare(&fa, &at, out);
-	if (r == 0)
-		r = -posix_spawn(ret, program, &fa, &at, argv, envp);
-	(void)posix_spawnattr_destroy(&at);
-	(void)posix_spawn_file_actions_destroy(&fa);
-	return r;
-}
-
-static int
-lookup_spawn(struct lookup *l)
-{
-	struct lookup_table *t = l->table;
-	int p[2], r;
-
-	if (pipe2(p, O_CLOEXEC) < 0)
-		return -errno;
-	l->fd = p[0];
-	if (fcntl(p[0], F_SETFL, O_NONBLOCK) < 0)
-		r = -errno;
-	else
-		r = spawn_child(t->program, l, p[1], &l->pid);
-	(void)close(p[1]);
+	r = child_start(t->program, argv, &l->fd, &l->pid);
 	if (r < 0)
 		return r;
 	ev_io_init(&l->io, lookup_on_readable, l->fd, EV_READ);

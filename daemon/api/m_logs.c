@@ -10,12 +10,13 @@
 #include <string.h>
 
 #include "api/conn.h"
-#include "api/follow.h"
 #include "api/methods.h"
 #include "api/server.h"
 #include "base/buf.h"
 #include "base/jw.h"
 #include "base/mem.h"
+#include "exec/follow.h"
+#include "exec/journal_read.h"
 #include "exec/output.h"
 
 enum { PIECE = API_SCRATCH };
@@ -27,7 +28,8 @@ struct logs_op {
 	struct engine_watch watch;  /* the end of the job */
 	struct follow_watch change; /* of the file; of its coming into being */
 	uint64_t id;
-	int fd; /* owned; -1: there is none yet */
+	struct journal_read *journal; /* owned: where its output is now; NULL: in its file */
+	int fd;                       /* owned; -1: there is none yet */
 	uint64_t offset;
 	int64_t tail; /* -1: not asked, or found already */
 	bool empty;   /* it has ended and wrote nothing: the file may be another job's by now */
@@ -69,6 +71,14 @@ logs_on_change(struct follow_watch *w)
 	conn_op_ready(&container_of(w, struct logs_op, change)->op);
 }
 
+static void
+logs_on_journal(void *arg)
+{
+	struct logs_op *l = arg;
+
+	conn_op_ready(&l->op);
+}
+
 static int
 put_piece(struct logs_op *l, const void *p, size_t n, uint64_t dropped, bool continues)
 {
@@ -107,6 +117,37 @@ logs_begin(struct logs_op *l, struct refusal *r)
 	return 0;
 }
 
+/* There is no file: is it in the journal? */
+static int
+logs_from_journal(struct logs_op *l, const struct job *job)
+{
+	struct journal_query q;
+	int e = engine_journaled(l->engine, job, l->err, &q);
+
+	if (e <= 0)
+		return e;
+	l->journal = journal_read_new(l->op.conn->api->journal, &q, l->offset, l->tail,
+				      conn_who(l->op.conn)->uid, logs_on_journal, l);
+	return l->journal ? 0 : -ENOMEM;
+}
+
+static int
+not_in_journal(struct refusal *r, int error)
+{
+	if (error == -ENOENT)
+		return refusal_set(r, REFUSAL_NOT_READY, NULL,
+				   "the output is in the journal, and there is no journalctl here "
+				   "to read it");
+	if (error == -ENODATA)
+		return refusal_set(r, REFUSAL_NOT_READY, NULL,
+				   "the output was given to the journal, which does not have it "
+				   "any more, or does not show it to ctxd");
+	return refusal_set(r, REFUSAL_NOT_READY, NULL,
+			   "the output cannot be read back from the "
+			   "journal: %s",
+			   strerror(-error));
+}
+
 /* Open the file if there is one (yet), and look whether the job has ended. */
 static int
 logs_open(struct logs_op *l, struct refusal *r)
@@ -123,6 +164,8 @@ logs_open(struct logs_op *l, struct refusal *r)
 				   "the standard error of this job is in the same stream");
 	l->ended = job_state_ended(job->state);
 	l->empty = wrote_nothing(l, job);
+	if (l->fd < 0 && l->ended && !l->empty)
+		return logs_from_journal(l, job);
 	return l->fd >= 0 ? logs_begin(l, r) : 0;
 }
 
@@ -133,6 +176,7 @@ logs_next(struct logs_op *l)
 	l->again = false;
 	l->offset = 0;
 	follow_remove(l->follow, &l->change);
+	journal_read_free(take_ptr(l->journal));
 	if (l->fd >= 0)
 		(void)close(l->fd);
 	l->fd = -1;
@@ -148,12 +192,17 @@ logs_step(struct op *op, struct refusal *r)
 	ssize_t n = 0;
 	int e = 0;
 
-	if (l->fd < 0 && !l->empty)
+	if (l->fd < 0 && !l->empty && !l->journal)
 		e = logs_open(l, r);
 	if (e != 0)
 		return e;
 	if (l->empty)
 		return put_piece(l, p, 0, 0, false);
+	if (l->journal) {
+		n = journal_read_get(l->journal, &l->offset, p, PIECE, &dropped);
+		if (n < 0)
+			return n == -EAGAIN ? OP_WAIT : not_in_journal(r, (int)n);
+	}
 	if (l->fd >= 0)
 		n = output_read(l->fd, &l->offset, p, PIECE, &dropped);
 	if (n == 0 && dropped == 0 && l->following && output_truncated(l->fd, l->offset)) {
@@ -178,6 +227,7 @@ logs_free(struct logs_op *l)
 {
 	engine_watch_remove(l->engine, &l->watch);
 	follow_remove(l->follow, &l->change);
+	journal_read_free(l->journal);
 	if (l->fd >= 0)
 		(void)close(l->fd);
 	free(l);

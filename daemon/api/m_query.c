@@ -81,6 +81,8 @@ m_query_stats(struct call *c, void *args)
 	jw_bool(&j, "storage_ok", s.storage_ok);
 	call_put_queue(&j, c->engine, s.draining);
 	jw_int(&j, "broken_rows", (int64_t)s.broken_rows);
+	jw_bool(&j, "journal_ok", s.journal_ok);
+	jw_int(&j, "journal_waiting", (int64_t)s.journal_waiting);
 	varlink_reply_close(&j, false);
 	return 0;
 }

@@ -13,6 +13,7 @@ struct account_table;
 struct audit;
 struct conn;
 struct follow;
+struct journal_read_table;
 struct listener;
 struct lookup_table;
 struct user_table;
@@ -49,15 +50,16 @@ struct api {
 	size_t n_listeners;
 	struct list conns;
 	size_t n_conns;
-	struct lookup_table *lookups;   /* owned */
-	struct user_table *users;       /* owned */
-	struct account_table *accounts; /* owned */
-	struct follow *follow;          /* owned */
-	struct audit *audit;            /* owned */
-	struct map ties;                /* of struct tie, by job: see ties.h */
-	struct list again;              /* connections with something to do in the next iteration */
-	ev_idle again_idle;             /* keeps the loop from sleeping while there are any */
-	char *scratch;                  /* owned, API_SCRATCH bytes: what a read goes into */
+	struct lookup_table *lookups;       /* owned */
+	struct user_table *users;           /* owned */
+	struct account_table *accounts;     /* owned */
+	struct follow *follow;              /* owned */
+	struct audit *audit;                /* owned */
+	struct journal_read_table *journal; /* owned */
+	struct map ties;                    /* of struct tie, by job: see ties.h */
+	struct list again;  /* connections with something to do in the next iteration */
+	ev_idle again_idle; /* keeps the loop from sleeping while there are any */
+	char *scratch;      /* owned, API_SCRATCH bytes: what a read goes into */
 	bool stopping;
 	bool checking; /* CTXD_CHECK=1 */
 	struct log_rate rate;

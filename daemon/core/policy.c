@@ -32,6 +32,7 @@ static const struct policy_default defaults[] = {
 #define SIZE_SIGNAL sizeof(int64_t)
 #define SIZE_COMMAND sizeof(char *)
 #define SIZE_ONINTERRUPT sizeof(int64_t)
+#define SIZE_OUTPUTTO sizeof(int64_t)
 #define SIZE_PERCENT sizeof(int64_t)
 #define SIZE_MODE sizeof(int64_t)
 #define SIZE_LIMIT sizeof(int64_t)

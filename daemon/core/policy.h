@@ -19,6 +19,7 @@ struct policy_ids {            /* what such a list stands for */
 };
 enum env_mode { ENV_MODE_ALL, ENV_MODE_NONE, ENV_MODE_LIST };
 enum on_interrupt { ON_INTERRUPT_UNSET, ON_INTERRUPT_HOLD, ON_INTERRUPT_RETRY };
+enum output_to { OUTPUT_TO_FILE = 1, OUTPUT_TO_JOURNAL, OUTPUT_TO_BOTH };
 struct policy_env_mode {
 	enum env_mode mode;
 	struct policy_names names; /* for LIST */
@@ -58,7 +59,7 @@ struct policy {
 	int64_t reattach_us, stdin_max, stdin_per_user;
 	int64_t running, queued, running_per_user, queued_per_user;
 	int64_t timeout_us, max_timeout_us, grace_us, stop_signal;
-	int64_t output_max;
+	int64_t output_max, output_to;
 	int64_t keep_jobs_us, keep_output_us, keep_max_jobs, keep_output_per_user;
 	struct policy_names admins;
 	struct policy_env_mode env_mode;

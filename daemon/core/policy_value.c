@@ -202,6 +202,22 @@ limit_parse(enum policy_type t, const char *text, int64_t min, int64_t max, int6
 	return r;
 }
 
+static const char *const output_tos[] = {
+	[OUTPUT_TO_FILE] = "file", [OUTPUT_TO_JOURNAL] = "journal", [OUTPUT_TO_BOTH] = "both"};
+
+static int
+output_to_parse(const char *text, int64_t *ret, const char **reason)
+{
+	*reason = "is none of file, journal and both";
+	for (size_t i = OUTPUT_TO_FILE; i < ARRAY_SIZE(output_tos); i++) {
+		if (strcmp(text, output_tos[i]) == 0) {
+			*ret = (int64_t)i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
 static int
 number_parse(enum policy_type t, const char *text, int64_t *ret, const char **reason)
 {
@@ -241,6 +257,8 @@ number_parse(enum policy_type t, const char *text, int64_t *ret, const char **re
 			return -EINVAL;
 		*ret = *text == 'h' ? ON_INTERRUPT_HOLD : ON_INTERRUPT_RETRY;
 		return 0;
+	case POLICY_OUTPUTTO:
+		return output_to_parse(text, ret, reason);
 	case POLICY_PERCENT:
 		return percent_parse(text, ret, reason);
 	case POLICY_MODE:
@@ -304,6 +322,7 @@ policy_value_parse(enum policy_type t, const char *text, int64_t min, int64_t ma
 	case POLICY_DUR:
 	case POLICY_SIGNAL:
 	case POLICY_ONINTERRUPT:
+	case POLICY_OUTPUTTO:
 	case POLICY_PERCENT:
 		r = number_parse(t, text, &v, reason);
 		if (r == 0 && (v < min || v > max))
@@ -391,6 +410,9 @@ policy_value_format(enum policy_type t, const void *field)
 		return strdup(*v == ON_INTERRUPT_UNSET  ? ""
 			      : *v == ON_INTERRUPT_HOLD ? "hold"
 							: "retry");
+	case POLICY_OUTPUTTO:
+		assert(*v >= OUTPUT_TO_FILE && *v <= OUTPUT_TO_BOTH);
+		return strdup(output_tos[*v]);
 	case POLICY_COMMAND:
 		return strdup(*(char *const *)field ? *(char *const *)field : "");
 	case POLICY_NAMES:
@@ -410,6 +432,7 @@ policy_value_done(enum policy_type t, void *field)
 	case POLICY_DUR:
 	case POLICY_SIGNAL:
 	case POLICY_ONINTERRUPT:
+	case POLICY_OUTPUTTO:
 	case POLICY_PERCENT:
 	case POLICY_MODE:
 	case POLICY_LIMIT:

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 /* The field is an int64_t (INT, SIZE in bytes, DUR in microseconds, SIGNAL,
- * ONINTERRUPT, PERCENT, and those of which policy_limit tells the value: MODE, LIMIT, LIMITSIZE in
+ * ONINTERRUPT, OUTPUTTO, PERCENT, and those of which policy_limit tells the value: MODE, LIMIT, LIMITSIZE in
  * bytes, LIMITTIME in seconds), a char * (COMMAND), a struct policy_names (NAMES) or a struct
  * policy_env_mode (ENVMODE). */
 enum policy_type {
@@ -19,6 +19,7 @@ enum policy_type {
 	POLICY_ENVMODE,
 	POLICY_COMMAND,     /* an empty text is none */
 	POLICY_ONINTERRUPT, /* enum on_interrupt */
+	POLICY_OUTPUTTO,    /* enum output_to */
 	POLICY_PERCENT,
 	POLICY_MODE,      /* octal */
 	POLICY_LIMIT,     /* a number, or `infinity` */

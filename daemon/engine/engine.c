@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "engine/forward.h"
 #include "engine/impl.h"
 #include "engine/lifecycle.h"
 #include "engine/live.h"
@@ -216,8 +217,11 @@ engine_free(struct engine *g)
 	if (g->started)
 		retain_done(g);
 	if (g->txn)
+		forward_save(g);
+	if (g->txn)
 		before_commit(g);
 	g->txn = txn_free(g->txn);
+	g->forward = forward_free(g->forward);
 	sweep_done(g);
 	spool_done(g);
 	g->exec = exec_free(g->exec);
@@ -255,6 +259,10 @@ engine_start(struct engine *g)
 	r = scope_load(g);
 	if (r < 0)
 		log_err("the open scopes cannot be read (%s), continuing", strerror(-r));
+	r = forward_load(g);
+	if (r < 0)
+		log_err("which output is to go to the journal cannot be read (%s), continuing",
+			strerror(-r));
 	g->started = true;
 	sched_overdue_arm(g);
 	delay_arm(g);
@@ -281,6 +289,7 @@ engine_policy_set(struct engine *g, struct policy *p)
 	(void)policy_free(g->policy);
 	g->policy = p;
 	limits_warn(g);
+	forward_policy(g);
 	sched_kick(g);
 	retain_soon(g);
 }

@@ -23,6 +23,7 @@ struct ctx_err;
 struct engine;
 struct ev_loop;
 struct exec_options;
+struct journal_query;
 struct metrics;
 struct policy;
 
@@ -189,6 +190,9 @@ void engine_client_back(struct engine *g, uint64_t id);
  * the caller's; -1 when there is none (any more). */
 int engine_output(struct engine *g, const struct requester *who, uint64_t id, bool err,
 		  struct job **ret, int *ret_fd, struct refusal *r);
+/* Of J, as engine_output gave it: is its output in the journal, and nowhere else? 1: yes, with what
+ * to ask it; 0: no; or negative errno. */
+int engine_journaled(struct engine *g, const struct job *j, bool err, struct journal_query *ret);
 /* History. F->has_uid is forced for one who is no admin. */
 int engine_events(struct engine *g, const struct requester *who, const struct store_event_filter *f,
 		  store_event_fn fn, void *arg, uint64_t *ret_next, struct refusal *r);
@@ -209,6 +213,8 @@ struct engine_stats {
 	uint64_t broken_rows; /* of jobs, found malformed since the start */
 	uint32_t unenforced;  /* JOB_LIMIT_*: asked for by classes */
 	uint64_t monitors;    /* linked */
+	bool journal_ok;      /* the journal takes what it is to have of output, or need not */
+	uint64_t journal_waiting; /* attempts not all of whose output it has */
 };
 int engine_stats(struct engine *g, struct engine_stats *ret);
 int64_t engine_started_us(const struct engine *g); /* wall */

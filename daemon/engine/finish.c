@@ -6,6 +6,7 @@
 #include "base/crash.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "engine/forward.h"
 #include "engine/impl.h"
 #include "engine/lifecycle.h"
 #include "engine/live.h"
@@ -56,12 +57,14 @@ finish_run(struct effect *fx, int result)
 			bound_forget(g, f->job->id);
 			lifecycle_ended(g, f->job);
 			spare_output(g, f->job);
+			forward_over(g, f->job->id, f->attempt);
 		} else {
 			if (f->ended)
 				log_job_edge(f->ended, job_state_name(f->ended->state));
 			log_job_edge(f->job, "queued again");
 			if (f->job->attempt != f->attempt) {
 				metrics_retried(&g->metrics, f->job);
+				forward_over(g, f->job->id, f->attempt);
 				watch_again(g, f->job->id);
 			}
 		}
@@ -92,6 +95,8 @@ finish(struct engine *g, struct job *j, enum job_state to, const struct why *why
 	r = lifecycle_set(g, j, to, why);
 	if (!r && to == JOB_SUCCEEDED)
 		r = store_env_drop(g->store, j->id);
+	if (!r)
+		r = forward_ending(g, j->id);
 	if (r < 0) {
 		(void)job_free(j);
 		free(f);

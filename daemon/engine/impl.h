@@ -44,6 +44,7 @@
  *     query.c      what is said of jobs
  *   files.h      what lies on the disk beside the database
  *     spool.c      standard input of jobs
+ *   forward.h    output goes on to the journal: forward.c whose and when, forward_turn.c line by line
  *     sweep.c      removes input and output that a crash left behind
  *     retain.c     removing what is over, by itself; prune.c: because somebody asks
  *     storage.c    when writing fails: told, and tried until it goes well
@@ -115,6 +116,7 @@ struct engine {
 	struct effect changed_fx;
 	ev_timer drained_by; /* then what is still stopping is killed */
 	struct spools spools;
+	struct forward *forward; /* owned; NULL: no output goes to the journal */
 	struct sweep sweep;
 	struct {
 		bool all, drain;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/journal.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "core/context.h"
@@ -59,6 +60,22 @@ collect(struct fields *f, const struct job *j, const char *state)
 		add(f, context_env_name(s, n, f->names[k]), s + n + 1);
 		k++;
 	}
+}
+
+void
+log_job_entry(struct journal_entry *e, const struct job *j, uint32_t attempt)
+{
+	struct fields f;
+
+	collect(&f, j, NULL);
+	(void)snprintf(f.attempt, sizeof(f.attempt), "%" PRIu32, attempt);
+	if (j->user)
+		journal_add(e, "CTX_USER", j->user, strlen(j->user));
+	for (size_t i = 0; i < f.n; i++)
+		if (strcmp(f.v[i].name, "CTX_ATTEMPT") == 0)
+			journal_add(e, "CTX_ATTEMPT", f.attempt, strlen(f.attempt));
+		else if (strcmp(f.v[i].name, "CTX_CAUSE") != 0)
+			journal_add(e, f.v[i].name, f.v[i].value, f.v[i].n);
 }
 
 void

@@ -4,6 +4,7 @@
 #include <sys/statvfs.h>
 
 #include "base/err.h"
+#include "engine/forward.h"
 #include "engine/impl.h"
 #include "engine/live.h"
 #include "engine/queue.h"
@@ -151,5 +152,6 @@ engine_stats(struct engine *g, struct engine_stats *ret)
 		.broken_rows = store_n_broken(g->store),
 		.monitors = exec_n_links(g->exec),
 	};
+	ret->journal_ok = forward_ok(g, &ret->journal_waiting);
 	return store_counts(g->store, &ret->counts);
 }

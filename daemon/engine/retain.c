@@ -7,6 +7,7 @@
 
 #include "base/crash.h"
 #include "base/err.h"
+#include "engine/forward.h"
 #include "engine/impl.h"
 
 enum { RETAIN_JOBS = 16, RETAIN_OVER = 32, RETAIN_ENVS = 64 };
@@ -31,6 +32,8 @@ remove_run(struct effect *fx, int result)
 	/* Output that outlives its record is found by nobody: so the record goes last in time, but
 	 * its commit comes first; a crash in between leaves a file behind, never a record without
 	 * its file. */
+	for (size_t i = 0; i < f->n && result == 0; i++)
+		forward_forget(f->g, f->v[i].id);
 	for (size_t i = 0; i < f->n && result == 0; i++)
 		for (uint32_t a = f->v[i].attempt; a > 0; a--)
 			(void)output_remove(f->g->output, f->v[i].id, a);

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "core/context.h"
 #include "core/deadline.h"
+#include "engine/forward.h"
 #include "engine/impl.h"
 #include "engine/live.h"
 #include "engine/queue.h"
@@ -313,6 +314,7 @@ start_run(struct effect *fx, int result)
 	if (r == 0) {
 		CRASH_POINT("ctxd.spawn.sent");
 		metrics_started(&g->metrics, f->job);
+		forward_started(g, f->job);
 		log_job_edge(f->job, "running");
 	} else {
 		char text[160];
@@ -330,10 +332,12 @@ int
 start_defer(struct engine *g, struct job *j, struct strv *env)
 {
 	struct start_fx *f = calloc(1, sizeof(*f));
+	int r = f ? forward_row(g, j) : err_raise(-ENOMEM, "start a job");
 
-	if (!f) {
+	if (r < 0) {
 		(void)job_free(j);
-		return err_raise(-ENOMEM, "start a job");
+		free(f);
+		return err_pass(r);
 	}
 	f->fx.run = start_run;
 	f->g = g;

@@ -58,6 +58,15 @@ look_at_input(struct engine *g, const char *name)
 		spool_remove(g, id);
 }
 
+/* The commit says that it is gone, its removal was not come to. */
+static bool
+is_in_journal(struct engine *g, uint64_t id, uint32_t attempt)
+{
+	struct store_forward f;
+
+	return store_forward_get(g->store, id, attempt, &f) == 0 && f.done;
+}
+
 /* ID.ATTEMPT.log or .err */
 static void
 look_at_output(struct engine *g, const char *name)
@@ -66,7 +75,7 @@ look_at_output(struct engine *g, const char *name)
 	uint64_t id;
 
 	if (output_parse(name, &id, &attempt) == 0 && id / NUMBERS_PER_DIR == g->sweep.number &&
-	    store_output_kept(g->store, id) == 0)
+	    (store_output_kept(g->store, id) == 0 || is_in_journal(g, id, attempt)))
 		(void)output_remove(g->output, id, attempt);
 }
 

@@ -18,6 +18,10 @@ void log_job(enum log_level l, const struct job *j, const char *fmt, ...)
 /* One line for each edge; WHAT is the new state, or "queued again". */
 void log_job_edge(const struct job *j, const char *what);
 
+/* The same fields, but for the state, for a line that ATTEMPT of J wrote. */
+struct journal_entry;
+void log_job_entry(struct journal_entry *e, const struct job *j, uint32_t attempt);
+
 /* ---- audit.c */
 /* After the commit: the line that WHO did ACTION to J, if J is another user's. */
 void

@@ -15,7 +15,7 @@
 #include "exec/output.h"
 #include "record/rundir.h"
 
-enum { OUTPUT_PATH = 64, OUTPUT_PER_DIR = 1000, SPARE_MAX = 64 };
+enum { OUTPUT_PATH = 64, OUTPUT_PER_DIR = 1000, SPARE_MAX = 64, READS_MAX = 4 };
 
 struct output {
 	int dir_fd; /* output/ */
@@ -214,18 +214,15 @@ output_measure(int fd, uint64_t *ret_bytes, uint64_t *ret_dropped)
 	return 0;
 }
 
-ssize_t
-output_read(int fd, uint64_t *offset, void *p, size_t n, uint64_t *ret_dropped)
+/* One attempt. *RET_AGAIN: what was read was punched meanwhile. */
+static ssize_t
+read_once(int fd, uint64_t *offset, void *p, size_t n, uint64_t *dropped, bool *ret_again)
 {
-	off_t data, hole;
+	off_t data = lseek(fd, (off_t)*offset, SEEK_DATA), hole;
 	ssize_t got;
 
-	*ret_dropped = 0;
-	if (*offset > INT64_MAX - n) /* no file ends there */
-		return 0;
-	data = lseek(fd, (off_t)*offset, SEEK_DATA);
 	if (data > (off_t)*offset) {
-		*ret_dropped = (uint64_t)data - *offset;
+		*dropped += (uint64_t)data - *offset;
 		*offset = (uint64_t)data;
 	}
 	hole = lseek(fd, (off_t)*offset, SEEK_HOLE);
@@ -234,7 +231,24 @@ output_read(int fd, uint64_t *offset, void *p, size_t n, uint64_t *ret_dropped)
 	got = pread(fd, p, n, (off_t)*offset);
 	if (got < 0)
 		return err_raise(-errno, "read an output file");
-	*offset += (uint64_t)got;
+	hole = data >= 0 ? lseek(fd, (off_t)*offset, SEEK_HOLE) : -1;
+	*ret_again = got > 0 && hole >= 0 && hole < (off_t)*offset + got;
+	return got;
+}
+
+ssize_t
+output_read(int fd, uint64_t *offset, void *p, size_t n, uint64_t *ret_dropped)
+{
+	bool again = true;
+	ssize_t got = 0;
+
+	*ret_dropped = 0;
+	if (*offset > INT64_MAX - n) /* no file ends there */
+		return 0;
+	for (int i = 0; i < READS_MAX && again && got >= 0; i++)
+		got = read_once(fd, offset, p, n, ret_dropped, &again);
+	if (got > 0)
+		*offset += (uint64_t)got;
 	return got;
 }
 

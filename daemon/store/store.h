@@ -234,6 +234,31 @@ int store_outbox_each(struct store *s, uint64_t after, size_t max, store_outbox_
 /* Forget those up to UPTO, at most MAX of them: how many in *RET_N. */
 int store_outbox_forget(struct store *s, uint64_t upto, size_t max, uint64_t *ret_n);
 
+/* ---- output that goes to the journal, too: store_forward.c. A row for each attempt that was
+ * started so, until all of it was sent and its files stay, or its job's record goes. */
+struct store_forward {
+	uint64_t job;
+	uint32_t attempt;
+	bool keep, done; /* the files stay; the journal has all of it and the files are gone */
+	struct {
+		uint64_t at;    /* bytes of the file that the journal has */
+		uint32_t round; /* how often the job cut it off before */
+	} stream[2];            /* as enum output_stream */
+};
+int store_forward_add(struct store *s, const struct store_forward *f); /* or begin it anew */
+int store_forward_get(struct store *s, uint64_t job, uint32_t attempt,
+		      struct store_forward *ret); /* STORE_E_NOT_FOUND */
+/* Of the attempts of JOB that are not done the first. STORE_E_NOT_FOUND. */
+int store_forward_first(struct store *s, uint64_t job, struct store_forward *ret);
+/* Jobs greater than AFTER with one that is not done: at most MAX, ascending; number in RET_N. */
+int store_forward_jobs(struct store *s, uint64_t after, uint64_t *ids, size_t max, size_t *ret_n);
+int store_forward_count(struct store *s, uint64_t *ret); /* those that are not done */
+int store_forward_place(struct store *s, const struct store_forward *f);
+/* All of it was sent. With F->keep it is forgotten; else its files, KEPT bytes, do not count for
+ * its user any more. */
+int store_forward_done(struct store *s, const struct store_forward *f, uint64_t kept);
+int store_forward_drop(struct store *s, uint64_t job, uint32_t attempt);
+
 /* Retention, in the open transaction. Jobs ended before BEFORE_US whose record may go: id and
  * attempt, at most MAX; never unresolved half-processed ones. */
 struct store_old {
@@ -259,7 +284,8 @@ int store_job_delete(struct store *s,
 /* Jobs ended before BEFORE_US whose output is not yet marked gone. */
 int store_old_outputs(struct store *s, int64_t before_us, struct store_old *ret, size_t max,
 		      size_t *ret_n);
-int store_output_gone(struct store *s, uint64_t id); /* mark: output was removed */
+/* Mark: output was removed, what was not sent of it will not be. */
+int store_output_gone(struct store *s, uint64_t id);
 /* How many bytes are kept for UID: output of ended jobs; standard input of jobs that may be started
  * (again). Cheap at any size. */
 struct store_kept {

@@ -10,7 +10,7 @@
 static const char *const *const tables[] = {
 	store_sql,        store_job_sql,     store_env_sql,   store_history_sql,
 	store_event_sql,  store_context_sql, store_queue_sql, store_wait_sql,
-	store_outbox_sql, store_old_sql,     store_list_sql,
+	store_outbox_sql, store_forward_sql, store_old_sql,   store_list_sql,
 };
 
 static const char *

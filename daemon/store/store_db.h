@@ -78,6 +78,19 @@ enum store_query {
 	Q_OUTBOX_DROPPED,
 	Q_OUTBOX_EACH,
 	Q_OUTBOX_FORGET,
+	/* store_forward.c */
+	Q_FORWARD_ADD,
+	Q_FORWARD_GET,
+	Q_FORWARD_FIRST,
+	Q_FORWARD_JOBS,
+	Q_FORWARD_COUNT,
+	Q_FORWARD_PLACE,
+	Q_FORWARD_DONE,
+	Q_FORWARD_TAKEN,
+	Q_FORWARD_TAKEN_EARLIER,
+	Q_FORWARD_DROP,
+	Q_FORWARD_DROP_ONE,
+	Q_FORWARD_DELETE,
 	/* store_old.c */
 	Q_OLD_JOBS,
 	Q_OLD_OUTPUTS,
@@ -109,6 +122,7 @@ extern const char *const store_context_sql[Q_N];
 extern const char *const store_queue_sql[Q_N];
 extern const char *const store_wait_sql[Q_N];
 extern const char *const store_outbox_sql[Q_N];
+extern const char *const store_forward_sql[Q_N];
 extern const char *const store_old_sql[Q_N];
 extern const char *const store_list_sql[Q_N];
 

@@ -178,7 +178,9 @@ run_for(struct store *s, enum store_query q, uint64_t id)
 int
 store_output_gone(struct store *s, uint64_t id)
 {
-	return run_for(s, Q_OUTPUT_GONE, id);
+	int r = run_for(s, Q_OUTPUT_GONE, id);
+
+	return r == 0 ? run_for(s, Q_FORWARD_DROP, id) : r;
 }
 
 int
@@ -241,7 +243,7 @@ int
 store_job_delete(struct store *s, uint64_t id)
 {
 	static const enum store_query parts[] = {Q_EDGE_KEEP, Q_HISTORY_DELETE, Q_VALUES_DELETE,
-						 Q_ENV_DROP, Q_JOB_DELETE};
+						 Q_ENV_DROP, Q_FORWARD_DELETE, Q_JOB_DELETE};
 	int r = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(parts) && r == 0; i++)

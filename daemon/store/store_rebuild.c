@@ -139,7 +139,7 @@ meta_put(struct rebuild *b)
 static int
 copy_all(struct rebuild *b, bool *ret_nothing)
 {
-	struct store_salvage meta = {0}, history = {0}, env = {0}, job = {0};
+	struct store_salvage meta = {0}, history = {0}, env = {0}, job = {0}, forward = {0};
 	uint64_t ids;
 	int r;
 
@@ -164,6 +164,8 @@ copy_all(struct rebuild *b, bool *ret_nothing)
 	r = copy_table(b, "job_env", ids, &env);
 	if (r == 0)
 		r = copy_table(b, "job", ids, &job);
+	if (r == 0)
+		r = copy_table(b, "forward", 0, &forward);
 	if (r < 0)
 		return r;
 	b->max_id = max_u64(b->max_id, max_u64(job.max, env.max));
@@ -323,7 +325,8 @@ drop_orphans(struct rebuild *b)
 		say(b, "lost: %" PRIu64 " jobs in all that the history or the environments name",
 		    n);
 	return run(b, "DELETE FROM history WHERE job NOT IN (SELECT id FROM job);"
-		      "DELETE FROM job_env WHERE job NOT IN (SELECT id FROM job)");
+		      "DELETE FROM job_env WHERE job NOT IN (SELECT id FROM job);"
+		      "DELETE FROM forward WHERE job NOT IN (SELECT id FROM job)");
 }
 
 static int

@@ -5,6 +5,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -16,6 +17,14 @@ put(struct journal_entry *e, const void *p, size_t n)
 {
 	memcpy(e->data + e->n, p, n);
 	e->n += n;
+}
+
+const char *
+journal_socket(void)
+{
+	const char *path = getenv("CTXD_JOURNAL");
+
+	return path && *path == '/' ? path : JOURNAL_SOCKET;
 }
 
 void

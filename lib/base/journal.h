@@ -8,6 +8,9 @@
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
 enum { JOURNAL_ENTRY_MAX = 65536 };
 
+/* Where the output of jobs is sent: $CTXD_JOURNAL (for tests), else JOURNAL_SOCKET. */
+const char *journal_socket(void);
+
 /* For static memory, of which only what is filled exists. On the stack every page of it would be
  * touched (-fstack-clash-protection), and each monitor, a fork, keep a copy. */
 struct journal_entry {

@@ -1,7 +1,7 @@
-/* follow.h - being told that a file grew: one inotify descriptor for all of the daemon, a timer
+/* follow.h - being told that a file grew: one inotify descriptor for all files, a timer
  * where that is exhausted. */
-#ifndef CTXD_API_FOLLOW_H
-#define CTXD_API_FOLLOW_H
+#ifndef CTXD_EXEC_FOLLOW_H
+#define CTXD_EXEC_FOLLOW_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,8 +1,8 @@
-/* test_api_follow.c - being told of changes, through inotify and by timer. */
+/* test_follow.c - being told of changes, through inotify and by timer. */
 #include <ev.h>
 #include <fcntl.h>
 
-#include "api/follow.h"
+#include "exec/follow.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "tap.h"

@@ -11,9 +11,9 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#include "api/follow.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "exec/follow.h"
 
 #define FOLLOW_MAGIC UINT32_C(0x666f6c6c)
 #define FOLLOW_PERIOD 0.25
