@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 """A real Prometheus scrapes ctx-exporter; its tools judge the text, the alert rules and what the dashboard asks for."""
-# test-timeout: 180
+# test-timeout: 400
+import contextlib
 import json
 import os
+import random
 import re
 import socket
 import subprocess
@@ -19,8 +21,11 @@ d = Daemon(conf="[class slow]\nrunning = 1\n")
 
 
 def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
+    """Below those that the kernel gives to whoever asks for any: nobody else gets it before it is used."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def tool(*args, input=None):
@@ -94,16 +99,17 @@ def _():
         wait_until(lambda: p.query('ctx_jobs_ended_total{class="slow",state="succeeded"}') == [5.0], "five ends to arrive", 90, 0.2)
         wait_until(lambda: p.query('rate(ctx_run_seconds_count{class="slow"}[1m])') not in ([], None), "two scrapes", 90, 0.2)
         for title, q in dashboard_queries():
-            ok(p.query(q), f"{title}: nothing for {q}")
+            wait_until(lambda q=q: p.query(q), f"{title}: {q}", 90, 0.2)
         with open(os.path.join(EXAMPLES, "alerts.yml")) as f:
             names = set(re.findall(r"\bctx_[a-z_]+", f.read()))
         for name in sorted(names):
-            ok(p.query(name), f"the alerts ask for {name}")
+            wait_until(lambda name=name: p.query(name), f"{name}, for which the alerts ask", 90, 0.2)
         d.kill9()
         wait_until(lambda: p.query("ctx_up") == [0.0], "that ctxd is away to arrive", 90, 0.2)
         d.start()
         wait_until(lambda: p.query("ctx_up") == [1.0], "that it is back to arrive", 90, 0.2)
-        is_([t["lastError"] for t in p.get("targets")["activeTargets"]], [""])
+        wait_until(lambda: [t["lastError"] for t in (p.get("targets") or {"activeTargets": []})["activeTargets"]] == [""],
+                   "a scrape without an error", 90, 0.2)
     finally:
         for q in (p.proc, e):
             q.terminate()

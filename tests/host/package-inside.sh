@@ -35,6 +35,7 @@ job_at() { # NAME STATUS
 	pid=$(field "$job" pid)
 }
 
+wait_until booted
 names() { find / /run -xdev \( -path /ctx-test -o -path /build -o -path /home \) -prune -o -name '*ctx*' -print | sort; }
 names >$T/names
 
@@ -125,8 +126,8 @@ pkg -i "$newer"/ctxd_*.deb
 ok $? "installed again"
 wait_until answers
 is "$(table)" "$(cat $T/ends)" "the records are there"
-as alice ctxctl wait "$away" 2>/dev/null
-is "$?" 51 "how the job ended that did so meanwhile"
+exits 51 "how the job ended that did so meanwhile" as alice ctxctl wait "$away"
+wait_until running "$last"
 is "$(field "$last" state) $(field "$last" pid)" "running $last_pid" "the other one runs, in the same process"
 is "$(as alice ctxctl run -C / id -un)" alice "new jobs run"
 

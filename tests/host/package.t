@@ -2,7 +2,7 @@
 # package.t - the packages of both Debian releases: built from the tarball of `make dist`, judged by lintian, built again
 # elsewhere to the same bytes, and installed, upgraded, removed and purged in a booted system under running jobs; and the
 # recipes for RPM and Alpine. The releases are looked at side by side: see package.sh. Needs root, debootstrap, systemd-nspawn.
-# test-timeout: 600
+# test-timeout: 1000
 here=$(dirname -- "$(readlink -f -- "$0")")
 top=$here/../..
 T=$(mktemp -d "${TMPDIR:-/tmp}/ctx-package.XXXXXX") || exit 1

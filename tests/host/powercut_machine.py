@@ -5,6 +5,7 @@ The kernel package is downloaded with apt-get and unpacked, not installed; the k
 Its disks are virtio ones: that of a guest which asks for a write through the cache (FUA) flushes behind it, while the NVMe device of
 QEMU 7.2 takes such a write like any other, and so would lose what the file system has committed.
 """
+import fcntl
 import glob
 import io
 import lzma
@@ -67,24 +68,28 @@ def fetch_kernel(into):
 
 
 def kernel():
-    """A folder with vmlinuz and the modules of a disk."""
-    done = os.path.join(CACHE, ".complete")
+    """A folder with vmlinuz and the modules of a disk. Of several who want it at a time one downloads it."""
+    with open(CACHE + ".lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept():
+            with tempfile.TemporaryDirectory(prefix="ctx-powercut.", dir="/var/tmp") as new:
+                fetch_kernel(new)
+                shutil.rmtree(CACHE, ignore_errors=True)
+                os.mkdir(CACHE, 0o755)
+                for path in glob.glob(os.path.join(new, "*.ko")) + [os.path.join(new, "vmlinuz")]:
+                    shutil.copy(path, CACHE)
+            open(os.path.join(CACHE, ".complete"), "wb").close()
+    return CACHE
+
+
+def kept():
     try:
         st = os.lstat(CACHE)
         if st.st_uid != os.getuid() or not stat.S_ISDIR(st.st_mode):
             raise RuntimeError(f"{CACHE} is not ours")
-        if time.time() - os.stat(done).st_mtime < 7 * 86400:
-            return CACHE
+        return time.time() - os.stat(os.path.join(CACHE, ".complete")).st_mtime < 7 * 86400
     except FileNotFoundError:
-        pass
-    with tempfile.TemporaryDirectory(prefix="ctx-powercut.", dir="/var/tmp") as new:
-        fetch_kernel(new)
-        shutil.rmtree(CACHE, ignore_errors=True)
-        os.mkdir(CACHE, 0o755)
-        for path in glob.glob(os.path.join(new, "*.ko")) + [os.path.join(new, "vmlinuz")]:
-            shutil.copy(path, CACHE)
-    open(done, "wb").close()
-    return CACHE
+        return False
 
 
 class Archive:

@@ -49,39 +49,45 @@ tree_kept() { # DIR
 	[ -e "$1/.complete" ] && [ -n "$(find "$1/.complete" -mtime -7)" ]
 }
 
-tree_base() { # SUITE
-	local suite=$1 dir=/var/tmp/ctx-debootstrap-$1 mirror
-	if tree_kept "$dir"; then
-		printf '%s\n' "$dir"
-		return
+# One at a time makes what is kept under DIR. Sets lock; unlocked with the descriptor.
+tree_lock() { # DIR
+	if ! exec {lock}>"$1.lock" || ! flock "$lock"; then
+		tree_die "cannot lock $1.lock"
 	fi
-	mirror=$(tree_mirror) || tree_die "apt names no Debian mirror"
-	rm -rf --one-file-system "$dir" "$dir.new"
-	debootstrap --variant=minbase "$suite" "$dir.new" "$mirror" >"$dir.log" 2>&1 </dev/null || {
-		tail -n 30 "$dir.log" >&2
-		tree_die "debootstrap $suite failed"
-	}
-	rm -f "$dir.log" "$dir.new"/var/cache/apt/archives/*.deb
-	# How packages are reached is this system's matter: name service and proxy.
-	cp -L /etc/resolv.conf "$dir.new/etc/resolv.conf" 2>/dev/null || :
-	apt-config dump 2>/dev/null | grep -i '^Acquire::.*Proxy' >"$dir.new/etc/apt/apt.conf.d/90proxy" || :
-	: >"$dir.new/.complete"
-	mv "$dir.new" "$dir"
+}
+
+tree_base() { # SUITE
+	local suite=$1 dir=/var/tmp/ctx-debootstrap-$1 mirror lock
+	tree_lock "$dir"
+	if ! tree_kept "$dir"; then
+		mirror=$(tree_mirror) || tree_die "apt names no Debian mirror"
+		rm -rf --one-file-system "$dir" "$dir.new"
+		debootstrap --variant=minbase "$suite" "$dir.new" "$mirror" >"$dir.log" 2>&1 </dev/null || {
+			tail -n 30 "$dir.log" >&2
+			tree_die "debootstrap $suite failed"
+		}
+		rm -f "$dir.log" "$dir.new"/var/cache/apt/archives/*.deb
+		# How packages are reached is this system's matter: name service and proxy.
+		cp -L /etc/resolv.conf "$dir.new/etc/resolv.conf" 2>/dev/null || :
+		apt-config dump 2>/dev/null | grep -i '^Acquire::.*Proxy' >"$dir.new/etc/apt/apt.conf.d/90proxy" || :
+		: >"$dir.new/.complete"
+		mv "$dir.new" "$dir"
+	fi
+	exec {lock}>&-
 	printf '%s\n' "$dir"
 }
 
 tree_with() { # SUITE NAME PACKAGE...
 	local suite=$1 dir=/var/tmp/ctx-debootstrap-$1-$2 base lock
-	if ! exec {lock}>"$dir.lock" || ! flock "$lock"; then
-		tree_die "cannot lock $dir.lock"
-	fi
+	tree_lock "$dir"
 	if ! tree_kept "$dir" || [ "$(cat "$dir/.complete")" != "${*:3}" ]; then
 		base=$(tree_base "$suite") || exit 1
 		rm -rf --one-file-system "$dir" "$dir.new"
 		cp -a "$base" "$dir.new" || tree_die "cannot copy $base"
 		rm "$dir.new/.complete"
 		TREE=$dir.new tree_run sh -c 'printf "#!/bin/sh\nexit 101\n" >/usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d &&
-			export DEBIAN_FRONTEND=noninteractive && apt-get -q update && apt-get -q -y --no-install-recommends install "$@" &&
+			export DEBIAN_FRONTEND=noninteractive && apt-get -q -o Acquire::Retries=3 update &&
+			apt-get -q -y -o Acquire::Retries=3 --no-install-recommends install "$@" &&
 			apt-get clean && rm /usr/sbin/policy-rc.d' sh "${@:3}" >"$dir.log" 2>&1 || {
 			tail -n 30 "$dir.log" >&2
 			tree_die "installing ${*:3} in $suite failed"

@@ -7,12 +7,9 @@ here=$(dirname -- "$(readlink -f -- "$0")")
 . "$here/tree.sh"
 plan 31
 
-tree_open "$(tree_base trixie)"
+base=$(tree_host trixie) || bail "no tree of trixie"
+tree_open "$base"
 at_exit tree_close
-tree_run sh -c 'command -v varlinkctl >/dev/null && exit 0
-	export DEBIAN_FRONTEND=noninteractive
-	apt-get -qq update && apt-get -qq -y -o APT::Install-Recommends=false install systemd' >"$T/apt.log" 2>&1 ||
-	bail "no varlinkctl: $(tail -n 5 "$T/apt.log")"
 ctxd_start
 mkdir "$TREE/ctx"
 mount --bind "$T" "$TREE/ctx" || bail "no bind mount"
