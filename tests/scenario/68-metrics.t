@@ -153,8 +153,8 @@ class UnixHTTP(http.client.HTTPConnection):
 
     def connect(self):
         self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self.path)  # with a timeout it would not wait for room in the backlog
         self.sock.settimeout(TIMEOUT)
-        self.sock.connect(self.path)
 
 
 class Exporter:
@@ -193,6 +193,10 @@ class Exporter:
         is_(r.status, 200)
         return parse(body, False)
 
+    def up(self):
+        """The metrics, once ctxd has answered: it has 5 s for that, which may not be enough while a disk stands still."""
+        return wait_until(lambda: (lambda m: m if m["ctx_up"] == 1 else None)(self.metrics()), "ctxd to answer")
+
     def stop(self):
         self.proc.terminate()
         is_(self.proc.wait(TIMEOUT), 0)
@@ -204,6 +208,7 @@ class Exporter:
 @case("ctx-exporter: both formats by what is accepted; other paths and methods")
 def _():
     e = Exporter()
+    e.up()
     r, body = e.get("/metrics", accept="application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.2")
     like(r.getheader("Content-Type"), "^application/openmetrics-text; version=1.0.0")
     m = parse(body, True)
@@ -214,8 +219,7 @@ def _():
     parse(body, False)
     r, body = e.get("/metrics", "HEAD")
     is_((r.status, body), (200, ""))
-    r, body = e.get("/health")
-    is_((r.status, json.loads(body)["status"]), (200, "ok"))
+    wait_until(lambda: [(r.status, json.loads(b)["status"]) for r, b in [e.get("/health")]] == [(200, "ok")], "it to be healthy")
     is_(e.get("/etc/passwd")[0].status, 404)
     r, body = e.get("/metrics", "POST")
     is_((r.status, r.getheader("Allow")), (405, "GET, HEAD"))
@@ -227,16 +231,15 @@ def _():
 @case("ctx-exporter outlives ctxd, and ctxd it; a socket of the service manager")
 def _():
     e = Exporter(inet=True)
-    is_(e.metrics()["ctx_up"], 1)
+    e.up()
     d.kill9()
     wait_until(lambda: e.metrics()["ctx_up"] == 0, "that ctxd is away to be seen")
     r, body = e.get("/health")
     is_((r.status, json.loads(body)["ctxd"]), (503, False))
     like(json.loads(body)["reason"], re.escape(d.sock))
     d.start()
-    wait_until(lambda: e.metrics()["ctx_up"] == 1, "that it is back to be seen")
-    is_(e.get("/health")[0].status, 200)
-    m = e.metrics()
+    m = e.up()
+    wait_until(lambda: e.get("/health")[0].status == 200, "it to be healthy")
     ok(m["ctx_exporter_fetches_failed_total"] >= 1)
     is_(m['ctx_jobs_ended_total{class="default",state="failed"}'], 0, "counters begin anew")
     e.stop()
@@ -259,16 +262,20 @@ def _():
         with lock:
             got.append(m)
 
-    start = time.monotonic()
-    before = e.metrics()["ctx_exporter_fetches_total"]
-    threads = [threading.Thread(target=scrape) for _ in range(100)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    took = time.monotonic() - start
-    is_(len(got), 100)
-    ok(max(m["ctx_exporter_fetches_total"] for m in got) - before <= took + 1, f"asked no more than once a second in {took:.1f} s")
+    for _ in range(5):
+        start = time.monotonic()
+        before = e.metrics()["ctx_exporter_fetches_total"]
+        got.clear()
+        threads = [threading.Thread(target=scrape) for _ in range(100)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        took = time.monotonic() - start
+        is_(len(got), 100)
+        ok(max(m["ctx_exporter_fetches_total"] for m in got) - before <= took + 1, f"asked no more than once a second in {took:.1f} s")
+        if {m["ctx_up"] for m in got} == {1}:  # see up()
+            break
     is_({m["ctx_up"] for m in got}, {1})
     wait_until(lambda: d.json("status")["connections"] <= 3, "one connection to ctxd")
     for c in hung:

@@ -57,12 +57,24 @@ class VarlinkTimeout(Exception):
     """Nothing came (or could be sent) in time."""
 
 
-def _connect(sock, path):
+def _patiently(sock, path, timeout):
+    """A socket with a timeout does not wait for room among those who were not accepted yet: it is told EAGAIN."""
+    end = time.monotonic() + timeout
+    while True:
+        try:
+            return sock.connect(path)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise
+        time.sleep(0.01)  # allow-sleep: a bounded poll
+
+
+def _connect(sock, path, timeout):
     if len(os.fsencode(path)) <= SUN_PATH:
-        return sock.connect(path)
+        return _patiently(sock, path, timeout)
     fd = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        return sock.connect(f"/proc/self/fd/{fd}/{os.path.basename(path)}")
+        return _patiently(sock, f"/proc/self/fd/{fd}/{os.path.basename(path)}", timeout)
     finally:
         os.close(fd)
 
@@ -86,7 +98,7 @@ class Varlink:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self.sock.settimeout(timeout)
         try:
-            _connect(self.sock, path)
+            _connect(self.sock, path, timeout)
         except BaseException:
             self.sock.close()
             raise
