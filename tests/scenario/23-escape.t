@@ -327,7 +327,7 @@ def _():
                 left.remove(e.how)
         return not left
 
-    in_time(build, (4, 15, 40))
+    in_time(build, (4, 8, 20, 40))
 
 
 @case("canceled: the same")
@@ -363,7 +363,7 @@ def _():
         by = [e.check_end("deadline_exceeded")["known_by"] for e in jobs]
         return all(hidden) and by == ["result_file"] * len(jobs)
 
-    in_time(build, (4, 15, 40))
+    in_time(build, (4, 8, 20, 40))
 
 
 # What each of them is sent ---------------------------------------------------------------------------------------------
