@@ -33,7 +33,8 @@ static const struct options_spec spec = {
 	"[OPTIONS] [ID]",
 	"Print what became of jobs and scopes, a line for each change of state, the oldest first: "
 	"when,\n"
-	"which, from which state to which, and why. -f survives a restart of ctxd without losing "
+	"which, from which state to which, why, by whom, and how it was stopped. -f survives a "
+	"restart of ctxd without losing "
 	"or\n"
 	"repeating one. --json: a line of JSON each.",
 	"  ctxctl events --since 1h\n"
@@ -68,6 +69,55 @@ put_progress(const json_t *p)
 	}
 }
 
+/* A step of a stop: how many were alive, and how long after it was asked for. */
+static void
+put_step(const json_t *stop, const char *what, const char *at_key, const char *n_key)
+{
+	const char *asked = view_str(stop, "asked_at"), *at = view_str(stop, at_key), *why;
+	const json_t *n = json_object_get(stop, n_key);
+	char span[OUT_SPAN];
+	struct wall a, b;
+	int64_t us;
+
+	if (!at)
+		return;
+	out_puts(what);
+	if (json_is_integer(n))
+		out_printf(" to %" JSON_INTEGER_FORMAT, json_integer_value(n));
+	if (!asked || wall_parse(asked, (struct wall){0}, &a, &why) < 0 ||
+	    wall_parse(at, (struct wall){0}, &b, &why) < 0)
+		return;
+	us = wall_to_usec(b) - wall_to_usec(a);
+	if (us > 0) /* nor when the clock was set back meanwhile */
+		out_printf(" after %s", out_span(us, span));
+}
+
+/* Who asked, when it is asked for; at the end what was done. */
+static void
+put_stop(const json_t *e)
+{
+	const json_t *stop = json_object_get(e, "stop"), *uid = json_object_get(stop, "by_uid"),
+		     *pid = json_object_get(stop, "by_pid"),
+		     *parent = json_object_get(stop, "by_parent");
+	const char *from = view_str(e, "from"), *to = view_str(e, "to");
+
+	if (!json_is_object(stop))
+		return;
+	if (to && strcmp(to, "stopping") != 0) {
+		put_step(stop, "; stop signal", "term_at", "term_processes");
+		put_step(stop, "; KILL", "kill_at", "kill_processes");
+		put_step(stop, "; nothing left", "empty_at", "");
+	}
+	if (from && strcmp(from, "stopping") == 0)
+		return; /* said when it was asked for */
+	if (json_is_integer(uid))
+		out_printf("; by uid %" JSON_INTEGER_FORMAT, json_integer_value(uid));
+	if (json_is_integer(pid))
+		out_printf(" (process %" JSON_INTEGER_FORMAT ")", json_integer_value(pid));
+	if (json_is_integer(parent))
+		out_printf("; following %" JSON_INTEGER_FORMAT, json_integer_value(parent));
+}
+
 static void
 put_edge(const json_t *e)
 {
@@ -79,14 +129,15 @@ put_edge(const json_t *e)
 		out_puts(" -> ");
 	}
 	out_text(to ? to : "?");
-	if (!cause && !code)
-		return;
-	out_puts("  ");
-	out_text(code ? code : cause);
+	if (cause || code)
+		out_puts("  ");
+	if (cause || code)
+		out_text(code ? code : cause);
 	if (code && cause) {
 		out_puts(": ");
 		out_text(cause);
 	}
+	put_stop(e);
 }
 
 static void

@@ -93,7 +93,8 @@ print_stop(const struct view *v)
 {
 	const json_t *stop = json_object_get(v->json, "stop");
 	const char *asked = view_str(stop, "asked_at");
-	char uid[48] = "", pid[48] = "", parent[64] = "";
+	const char *by_rule = view_str(stop, "by_rule");
+	char uid[48] = "", pid[48] = "", parent[64] = "", rule[64] = "";
 
 	if (!json_is_object(stop))
 		return;
@@ -105,8 +106,10 @@ print_stop(const struct view *v)
 	if (json_is_integer(json_object_get(stop, "by_parent")))
 		(void)snprintf(parent, sizeof(parent), ", following %" PRId64,
 			       view_int(stop, "by_parent"));
+	if (by_rule)
+		(void)snprintf(rule, sizeof(rule), " by the deadline (rule %s)", by_rule);
 	if (asked)
-		field("stop asked:", "%s%s%s%s", asked, uid, pid, parent);
+		field("stop asked:", "%s%s%s%s%s", asked, uid, pid, rule, parent);
 	print_stop_step("stop signal:", stop, "term_at", "term_processes");
 	print_stop_step("KILL:", stop, "kill_at", "kill_processes");
 	print_stop_step("main ended:", stop, "main_ended_at", "");

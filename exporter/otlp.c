@@ -202,6 +202,7 @@ put_events(struct jw *w, const json_t *span)
 		attribute_number(w, "ctx.by.uid", json_object_get(stop, "by_uid"));
 		attribute_number(w, "ctx.by.pid", json_object_get(stop, "by_pid"));
 		attribute_number(w, "ctx.by.parent", json_object_get(stop, "by_parent"));
+		attribute_text(w, "ctx.by.rule", text_of(stop, "by_rule"));
 		event_close(w);
 	}
 	event_signal(w, "stop signal sent", stop, "term_usec", "term_processes");

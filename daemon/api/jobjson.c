@@ -14,6 +14,7 @@
 #include "base/strv.h"
 #include "base/text.h"
 #include "core/job.h"
+#include "core/stop.h"
 
 enum { COMMAND_MAX = 200, VALUE_NAME_MAX = 64 };
 
@@ -317,30 +318,6 @@ jobjson_limits(struct jw *j, const char *key, uint32_t limits)
 }
 
 static void
-put_stop(struct jw *j, const struct job *job)
-{
-	const struct job_stop *s = &job->stop;
-
-	jobjson_limits(j, "limits_unenforced", job->unenforced);
-	if (!job_was_stopped(job)) {
-		jw_null(j, "stop");
-		return;
-	}
-	jw_obj_open(j, "stop");
-	jobjson_time(j, "asked_at", s->asked_us);
-	put_int_or_null(j, "by_uid", s->has_uid, s->uid);
-	put_int_or_null(j, "by_pid", s->pid != 0, s->pid);
-	put_int_or_null(j, "by_parent", s->parent != 0, (int64_t)s->parent);
-	jobjson_time(j, "term_at", s->term_us);
-	put_int_or_null(j, "term_processes", s->has_counts && s->term_us, s->term_processes);
-	jobjson_time(j, "kill_at", s->kill_us);
-	put_int_or_null(j, "kill_processes", s->has_counts && s->kill_us, s->kill_processes);
-	jobjson_time(j, "main_ended_at", s->main_ended_us);
-	jobjson_time(j, "empty_at", s->main_ended_us ? job->ended_us : 0);
-	jw_obj_close(j);
-}
-
-static void
 put_resolution(struct jw *j, const struct job *job)
 {
 	if (!job->resolution_as) {
@@ -395,7 +372,8 @@ jobjson_job(struct jw *j, const char *key, const struct job *job)
 	else
 		jw_null(j, "stderr");
 	put_usage(j, job);
-	put_stop(j, job);
+	jobjson_limits(j, "limits_unenforced", job->unenforced);
+	stop_write(j, "stop", job);
 	jw_bool(j, "half_processed", job_half_processed(job));
 	put_resolution(j, job);
 	jw_obj_close(j);

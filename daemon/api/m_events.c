@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <ev.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -104,6 +105,19 @@ put_state(struct jw *j, const char *key, int state)
 	jw_str(j, key, state ? job_state_name((enum job_state)state) : NULL);
 }
 
+/* As it was written, if the file was not changed since by others. */
+static void
+put_stop(struct jw *j, const char *text)
+{
+	json_t *o = text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
+
+	if (o)
+		jw_raw(j, "stop", text, strlen(text));
+	else
+		jw_null(j, "stop");
+	json_decref(o);
+}
+
 static void
 put_event(struct jw *j, const struct store_event *ev)
 {
@@ -122,6 +136,7 @@ put_event(struct jw *j, const struct store_event *ev)
 		jw_int(j, "by", ev->e.by_uid);
 	else
 		jw_null(j, "by");
+	put_stop(j, ev->e.stop);
 	jw_null(j, "progress");
 	jw_obj_close(j);
 }
@@ -141,6 +156,7 @@ put_progress(struct jw *j, const struct job *job)
 	jw_null(j, "cause");
 	jw_null(j, "cause_code");
 	jw_null(j, "by");
+	jw_null(j, "stop");
 	jobjson_progress(j, job);
 	jw_obj_close(j);
 }

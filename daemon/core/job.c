@@ -209,6 +209,14 @@ job_was_stopped(const struct job *j)
 	return j->stop.asked_us || j->stop.term_us || j->stop.kill_us;
 }
 
+const char *
+job_stop_rule(const struct job *j)
+{
+	bool deadline = j->cause_code == CAUSE_DEADLINE || j->cause_code == CAUSE_PARENT_DEADLINE;
+
+	return deadline && j->stop.asked_us ? job_rule_name(j->deadline_rule) : NULL;
+}
+
 /* While a job is being stopped its cause tells; as in Go, the error is there from the moment of
  * cancelling. */
 static const char *

@@ -178,6 +178,8 @@ bool job_state_ended(enum job_state s);
 bool job_state_allowed(enum job_state from, enum job_state to);
 const char *job_cause_name(enum cause_code c); /* NULL for NONE */
 const char *job_rule_name(enum deadline_rule r);
+/* Name of the rule of the deadline that stopped J; NULL: none did. */
+const char *job_stop_rule(const struct job *j);
 const char *job_known_by_name(enum known_by k); /* NULL for NONE */
 /* The configuration key that the one bit L stands for; NULL: none. */
 const char *job_limit_name(uint32_t l);

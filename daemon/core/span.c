@@ -117,6 +117,7 @@ put_stop(struct jw *w, const struct job *j)
 		jw_null(w, "by_uid");
 	put_time(w, "by_pid", s->pid);
 	put_time(w, "by_parent", (int64_t)s->parent);
+	jw_str(w, "by_rule", job_stop_rule(j));
 	put_time(w, "term_usec", s->term_us);
 	put_time(w, "kill_usec", s->kill_us);
 	if (s->has_counts) {

@@ -4,9 +4,12 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/buf.h"
 #include "base/err.h"
+#include "base/jw.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "core/stop.h"
 #include "engine/impl.h"
 #include "engine/lifecycle.h"
 #include "engine/queue.h"
@@ -47,11 +50,28 @@ count(struct engine *g, const struct job *j, enum job_state from, enum job_state
 	return r;
 }
 
+/* Who stopped J, how and when, as far as is known: into B for an edge that tells of it. NULL: this
+ * one does not. */
+static const char *
+stop_of(const struct job *j, int from, struct buf *b)
+{
+	struct jw w;
+
+	if ((int)j->state == from || !job_was_stopped(j) ||
+	    (j->state != JOB_STOPPING && !job_state_ended(j->state)))
+		return NULL;
+	jw_init(&w, b);
+	stop_write(&w, NULL, j);
+	(void)buf_putc(b, '\0');
+	return b->failed ? NULL : buf_head(b);
+}
+
 /* The end of what was being stopped has the cause of the stopping: an event tells it by itself. */
 static int
 history(struct engine *g, const struct job *j, int from, const struct why *why)
 {
 	bool kept = why->code == CAUSE_NONE && !why->text && job_state_ended(j->state);
+	_cleanup_(buf_done) struct buf stop = {0};
 	struct store_edge e = {.job = j->id,
 			       .attempt = j->attempt,
 			       .at_us = wall_to_usec(wall_now()),
@@ -59,8 +79,11 @@ history(struct engine *g, const struct job *j, int from, const struct why *why)
 			       .to = j->state,
 			       .cause_code = kept ? j->cause_code : why->code,
 			       .cause = kept ? j->cause : why->text,
-			       .by_uid = why->by_uid};
+			       .by_uid = why->by_uid,
+			       .stop = stop_of(j, from, &stop)};
 
+	if (stop.failed)
+		return err_pass(stop.failed);
 	events_changed(g);
 	return store_history_add(g->store, &e);
 }

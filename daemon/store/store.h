@@ -64,6 +64,7 @@ struct store_edge { /* one row of history */
 	enum cause_code cause_code;
 	const char *cause; /* may be NULL */
 	int64_t by_uid;    /* -1: the daemon itself */
+	const char *stop;  /* JSON, see core/stop.h; may be NULL */
 };
 int store_history_add(struct store *s, const struct store_edge *edge);
 typedef int (*store_edge_fn)(void *arg,

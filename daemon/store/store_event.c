@@ -9,7 +9,7 @@
  * walk follows edges, and looks up the job of those that are left. */
 #define COLUMNS                                                                                    \
 	"SELECT h.edge, h.job, h.attempt, h.at, h.from_state, h.to_state, h.cause_code, h.cause,"  \
-	" coalesce(h.by_uid, -1), j.uid, j.kind FROM history AS h "
+	" coalesce(h.by_uid, -1), j.uid, j.kind, h.stop FROM history AS h "
 #define REST                                                                                       \
 	" CROSS JOIN job AS j ON j.id = h.job"                                                     \
 	" WHERE h.edge > ?1 AND h.edge <= ?2 AND h.at >= ?3 AND (?4 IS NULL OR j.uid = ?4)"
@@ -60,6 +60,7 @@ event_decode(sqlite3_stmt *st, struct store_event *ev)
 		.e.cause_code = (enum cause_code)sqlite3_column_int(st, 6),
 		.e.cause = store_db_str(st, 7),
 		.e.by_uid = sqlite3_column_int64(st, 8),
+		.e.stop = store_db_str(st, 11),
 		.uid = (uint32_t)sqlite3_column_int64(st, 9),
 		.kind = (enum job_kind)sqlite3_column_int(st, 10),
 	};

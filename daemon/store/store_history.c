@@ -5,9 +5,9 @@
 const char *const store_history_sql[Q_N] = {
 	[Q_HISTORY_ADD] =
 		"INSERT INTO history(job, attempt, at, from_state, to_state, cause_code, cause,"
-		" by_uid, edge) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		" by_uid, edge, stop) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	[Q_HISTORY_EACH] = "SELECT attempt, at, from_state, to_state, cause_code, cause,"
-			   " coalesce(by_uid, -1) FROM history WHERE job = ? ORDER BY edge",
+			   " coalesce(by_uid, -1), stop FROM history WHERE job = ? ORDER BY edge",
 };
 
 int
@@ -31,6 +31,7 @@ store_history_add(struct store *s, const struct store_edge *edge)
 	else
 		(void)sqlite3_bind_null(st, 8);
 	(void)sqlite3_bind_int64(st, 9, (sqlite3_int64)s->edge + 1);
+	(void)store_db_bind_str(st, 10, edge->stop);
 	r = store_db_run(s, st);
 	if (r == 0)
 		s->edge++;
@@ -56,6 +57,7 @@ store_history_each(struct store *s, uint64_t job, store_edge_fn fn, void *arg)
 		edge.cause_code = (enum cause_code)sqlite3_column_int(st, 4);
 		edge.cause = store_db_str(st, 5);
 		edge.by_uid = sqlite3_column_int64(st, 6);
+		edge.stop = store_db_str(st, 7);
 		r = fn(arg, &edge);
 		if (r != 0)
 			return r;

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Limits of a class, and what is known of a stop: resource limits, umask and nice value of the job's processes; what is said where
 there is no cgroup or no controller; who stopped a job, with which signals, and how many processes were left."""
+import json
 import os
 import sys
 
@@ -189,6 +190,19 @@ def _():
     wait_until(lambda: remove(base), "nobody to be in the cgroup")
 
 
+def events(id):
+    return [json.loads(line) for line in d.ctl_ok("--json", "events", id).splitlines()]
+
+
+def told(id, stop, attempt=1):
+    """The history of a job says the same of its stop: its events, the view."""
+    last = [e for e in events(id) if e["attempt"] == attempt and e["to"] != "queued"][-1]
+    is_(last["stop"], stop)
+    rows = d.sql("SELECT stop_asked_at, stop_by_uid, stop_by_pid, stop_by_parent, stop_by_rule, term_at, term_processes, kill_at, kill_processes,"
+                 f" main_ended_at, empty_at FROM job_history WHERE edge = {last['edge']}")
+    is_(rows, [tuple(stop.values()) if stop else (None,) * 11])
+
+
 @case("a tree that ignores the stop signal: who asked, TERM and KILL and how many they found, main process, tree")
 def _():
     id = deaf("-n", "deaf")
@@ -206,6 +220,11 @@ def _():
     like(text, r"stop signal: +\S+, with 3 alive\n")
     like(text, r"KILL: +\S+, with 3 alive\n")
     like(text, r"main ended: .*\n +tree empty: ")
+    told(id, stop)
+    asked = events(id)[-2]
+    is_((asked["to"], asked["stop"]["by_pid"], asked["stop"]["term_at"], asked["stop"]["empty_at"]), ("stopping", client.pid, None, None))
+    like(d.ctl_ok("events", id), rf"running -> stopping  requested; by uid {os.getuid()} \(process {client.pid}\)\n"
+         r".*stopping -> canceled  requested; stop signal to 3( after \S+)?; KILL to 3 after \S+; nothing left after \S+\n")
 
 
 @case("--now: KILL without TERM; one that heeds TERM: no KILL")
@@ -214,6 +233,7 @@ def _():
     d.ctl_ok("cancel", "--now", id)
     stop = d.wait_state(id, "canceled")["stop"]
     is_((stop["term_at"], stop["term_processes"], stop["kill_processes"]), (None, None, 3))
+    told(id, stop)
     id = ready(d.submit("--grace", "60s", "--", "sh", "-c", "echo ready; exec sleep 1000"))
     d.ctl_ok("cancel", id)
     stop = d.wait_state(id, "canceled")["stop"]
@@ -235,6 +255,8 @@ def _():
     is_(job["state"], "deadline_exceeded")
     is_((stop["by_uid"], stop["by_pid"], stop["by_parent"], stop["term_processes"]), (None, None, None, 3))
     is_(stop["asked_at"], stop["term_at"])
+    is_(stop["by_rule"], "requested")
+    told(job["id"], stop)
     ok(stop["asked_at"] >= job["deadline_at"], "not before it")
 
 
@@ -247,7 +269,9 @@ def _():
     for id in (job, below):
         stop = d.wait_state(id, "canceled")["stop"]
         is_((stop["by_uid"], stop["by_parent"]), (os.getuid(), top))
+        told(id, stop)
     stop = d.job(top)["stop"]
+    told(top, stop)
     is_((stop["by_uid"], stop["by_parent"], stop["term_at"]), (os.getuid(), None, None))
     like(d.ctl_ok("status", below), rf"stop asked: .* by uid {os.getuid()}, following {top}\n")
 
@@ -261,11 +285,15 @@ def _():
     d.ctl_ok("cancel", queued)
     stop = d.wait_state(queued, "canceled")["stop"]
     is_((stop["by_uid"], stop["term_at"], stop["main_ended_at"]), (os.getuid(), None, None))
+    told(queued, stop)
     d.ctl_ok("cancel", first)
     d.wait_end(first)
     left = d.wait_state(d.submit("--", "sh", "-c", "sleep 1000 & sleep 1000 & exit 0"), "succeeded")
     is_((left["stop"]["asked_at"], left["stop"]["by_uid"], left["stop"]["term_processes"]), (None, None, 2))
-    is_(d.wait_state(d.submit("true"), "succeeded")["stop"], None)
+    told(left["id"], left["stop"])
+    nobody = d.wait_state(d.submit("true"), "succeeded")
+    is_(nobody["stop"], None)
+    told(nobody["id"], None)
     d.configure(CONF)
     d.ctl_ok("reload")
 
@@ -274,13 +302,16 @@ def _():
 def _():
     id = deaf()
     d.ctl_ok("cancel", "--now", id)
-    d.wait_state(id, "canceled")
+    first = d.wait_state(id, "canceled")["stop"]
     d.ctl_ok("retry", id)
     ready(id)
     wait_until(lambda: d.job(id)["state"] == "running", "it to run again")
     is_(d.job(id)["stop"], None)
     d.ctl_ok("cancel", "--now", id)
-    is_(d.wait_end(id)["attempt"], 2)
+    job = d.wait_end(id)
+    is_(job["attempt"], 2)
+    told(id, first, 1)
+    told(id, job["stop"], 2)
 
 
 main()
