@@ -5,11 +5,10 @@
 
 static const struct options_spec spec = {
 	"[CLASS]",
-	"Start nothing more of CLASS, or nothing at all; what runs goes on, and jobs are accepted. "
-	"It "
-	"holds\n"
-	"until `ctxctl resume`, across restarts. For root, the owner of a\n"
-	"private ctxd, and [access] admins.",
+	"Start nothing more of CLASS, or nothing at all; what runs goes on, and jobs are "
+	"accepted.\n"
+	"It holds until `ctxctl resume`, across restarts. For root, the owner of a private ctxd, "
+	"and\n[access] admins.",
 	"  ctxctl pause batch",
 	NULL,
 	0,

@@ -77,7 +77,7 @@ cli_help(void)
 	out_puts(help_head);
 	for (size_t i = 0; i < cli_n_commands; i++)
 		if (cli_commands[i].help)
-			out_printf("  %-9s %s%s%s%s\n", cli_commands[i].name, cli_commands[i].help,
+			out_printf("  %-13s %s%s%s%s\n", cli_commands[i].name, cli_commands[i].help,
 				   cli_commands[i].alias ? " (also: " : "",
 				   cli_commands[i].alias ? cli_commands[i].alias : "",
 				   cli_commands[i].alias ? ")" : "");
@@ -93,7 +93,7 @@ usage(void)
 	(void)fputs(help_head, stderr);
 	for (size_t i = 0; i < cli_n_commands; i++)
 		if (cli_commands[i].help)
-			(void)fprintf(stderr, "  %-9s %s\n", cli_commands[i].name,
+			(void)fprintf(stderr, "  %-13s %s\n", cli_commands[i].name,
 				      cli_commands[i].help);
 	(void)fputs(help_short, stderr);
 }

@@ -40,7 +40,7 @@ help_option(const struct options_def *d)
 	n = snprintf(left, sizeof(left), "  %c%c%s--%s%s%s", d->letter ? '-' : ' ',
 		     d->letter ? d->letter : ' ', d->letter ? ", " : "  ", d->name,
 		     d->arg ? " " : "", d->arg ? d->arg : "");
-	if (n >= HELP_COLUMN) {
+	if (n + 2 > HELP_COLUMN) { /* at least two spaces */
 		out_printf("%s\n%*s", left, HELP_COLUMN, "");
 	} else {
 		out_printf("%-*s", HELP_COLUMN, left);

@@ -168,7 +168,8 @@ int engine_get(struct engine *g, const struct requester *who, uint64_t id, struc
 /* F->has_uid is forced for one who is no admin. */
 int engine_list(struct engine *g, const struct requester *who, const struct store_filter *f,
 		store_job_fn fn, void *arg, uint64_t *ret_next, struct refusal *r);
-/* Already ended is success: *RET is the job as it is. CAUSE may be NULL; daemon/api has bounded it. */
+/* Already ended is success: *RET is the job as it is. CAUSE may be NULL; daemon/api has bounded it.
+ */
 int engine_cancel(struct engine *g, const struct requester *who, uint64_t id, const char *cause,
 		  bool now, struct job **ret, struct refusal *r);
 /* One more attempt of a job that ended without success. One that waits for its next attempt goes on
