@@ -36,6 +36,9 @@ enum {
 	LOAD_MAX = 200,  /* at a time */
 	FINISH_MAX = 64, /* in one transaction */
 	SAVE_EVERY = 5,  /* slow ticks */
+	/* Below journald's default of 10000 entries in 30 s, for all that a user runs. */
+	USER_BURST = 5000,
+	USER_PER_SEC = 150,
 };
 
 struct finished_fx {
@@ -676,6 +679,9 @@ forward_need(struct engine *g)
 		(void)forward_free(f);
 		return err_raise(-ENOMEM, "send output to the journal");
 	}
+	/* The system's unit is exempt from journald's limit, that of a user cannot be. */
+	if (!g->system_mode && strcmp(journal_socket(), JOURNAL_SOCKET) == 0)
+		journal_link_pace(f->link, USER_PER_SEC, USER_BURST);
 	g->forward = f;
 	return 0;
 }
@@ -814,8 +820,8 @@ forward_forget(struct engine *g, uint64_t id)
 bool
 forward_ok(struct engine *g, uint64_t *ret_waiting)
 {
-	bool there = g->policy->output_to == OUTPUT_TO_FILE ||
-		     journal_link_look(journal_socket()) == 0;
+	bool there =
+		g->policy->output_to == OUTPUT_TO_FILE || journal_link_look(journal_socket()) == 0;
 
 	*ret_waiting = 0;
 	if (!g->forward)

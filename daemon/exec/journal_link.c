@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -25,6 +26,7 @@
 #define JOURNAL_LINK_MAGIC UINT32_C(0x6a6c6e6b)
 #define AGAIN_FIRST 0.25 /* seconds until it is looked for again; doubled each time */
 #define AGAIN_MOST 10.0
+#define PACE_SEC 0.2
 #define STUCK_AFTER 10.0 /* seconds in which it takes nothing: said */
 
 struct journal_link {
@@ -38,7 +40,10 @@ struct journal_link {
 	ev_timer again; /* it was not there */
 	ev_timer stuck;
 	double wait;
-	bool said; /* that it takes nothing */
+	bool said;                      /* that it takes nothing */
+	double per_second, burst, left; /* 0: not paced; entries that may be sent now */
+	struct mono left_at;
+	ev_timer pace;
 };
 
 static void
@@ -179,13 +184,50 @@ send_sealed(int to, const struct iovec *v, size_t n)
 	return sendmsg(to, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
+void
+journal_link_pace(struct journal_link *l, double per_second, double burst)
+{
+	l->per_second = per_second;
+	l->burst = l->left = burst;
+	l->left_at = mono_now();
+}
+
+/* May an entry be sent by the pace? If not, ON_CHANGE comes in a moment. */
+static bool
+in_pace(struct journal_link *l)
+{
+	struct mono now = mono_now();
+
+	if (l->per_second <= 0 || l->left >= 1)
+		return true;
+	l->left += (double)mono_diff(now, l->left_at).ns / 1e9 * l->per_second;
+	l->left = l->left < l->burst ? l->left : l->burst;
+	l->left_at = now;
+	if (l->left >= 1)
+		return true;
+	ev_timer_stop(l->loop, &l->pace);
+	ev_timer_set(&l->pace, PACE_SEC, 0.);
+	ev_timer_start(l->loop, &l->pace);
+	return false;
+}
+
+static void
+on_pace(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	struct journal_link *l = container_of(w, struct journal_link, pace);
+
+	(void)loop, (void)revents;
+	CHECK_MAGIC(l, JOURNAL_LINK_MAGIC);
+	l->on_change(l->arg);
+}
+
 int
 journal_link_send(struct journal_link *l, const struct iovec *v, size_t n)
 {
 	struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)v, .msg_iovlen = n};
 	ssize_t sent;
 
-	if (ev_is_active(&l->again))
+	if (ev_is_active(&l->again) || !in_pace(l))
 		return -EAGAIN;
 	if (l->fd < 0 && link_open(l) < 0)
 		return -EAGAIN;
@@ -193,6 +235,7 @@ journal_link_send(struct journal_link *l, const struct iovec *v, size_t n)
 	if (sent < 0 && (errno == EMSGSIZE || errno == ENOBUFS))
 		sent = send_sealed(l->fd, v, n);
 	if (sent >= 0) {
+		l->left -= l->per_second > 0;
 		went_well(l);
 		return 0;
 	}
@@ -242,6 +285,7 @@ journal_link_new(struct ev_loop *loop, const char *path, void (*on_change)(void 
 	ev_init(&l->writable, on_writable);
 	ev_init(&l->again, on_again);
 	ev_init(&l->stuck, on_stuck);
+	ev_init(&l->pace, on_pace);
 	return l;
 }
 
@@ -253,6 +297,7 @@ journal_link_free(struct journal_link *l)
 	link_close(l);
 	ev_timer_stop(l->loop, &l->again);
 	ev_timer_stop(l->loop, &l->stuck);
+	ev_timer_stop(l->loop, &l->pace);
 	l->magic = 0;
 	free(l);
 	return NULL;

@@ -22,6 +22,9 @@ journal_link_new(struct ev_loop *loop, const char *path, void (*on_change)(void 
 struct journal_link *journal_link_free(struct journal_link *l);
 /* One entry. 0; -EAGAIN: not now, ON_CHANGE comes. */
 int journal_link_send(struct journal_link *l, const struct iovec *v, size_t n);
+/* From now on at most so many entries a second, after BURST at once: the journal drops what comes
+ * faster than it is configured for. */
+void journal_link_pace(struct journal_link *l, double per_second, double burst);
 /* Has the journal read everything that was sent? */
 bool journal_link_taken(const struct journal_link *l);
 /* Does it take entries, as far as is known? Not, if it is gone or has taken nothing for a while. */

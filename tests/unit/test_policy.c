@@ -104,6 +104,12 @@ TEST(numbers)
 	check_number(POLICY_ONINTERRUPT, "", ON_INTERRUPT_HOLD, ON_INTERRUPT_RETRY, -EINVAL, 0);
 	check_number(POLICY_ONINTERRUPT, "Retry", ON_INTERRUPT_HOLD, ON_INTERRUPT_RETRY, -EINVAL,
 		     0);
+	check_number(POLICY_OUTPUTTO, "file", OUTPUT_TO_FILE, OUTPUT_TO_BOTH, 0, OUTPUT_TO_FILE);
+	check_number(POLICY_OUTPUTTO, "journal", OUTPUT_TO_FILE, OUTPUT_TO_BOTH, 0,
+		     OUTPUT_TO_JOURNAL);
+	check_number(POLICY_OUTPUTTO, "both", OUTPUT_TO_FILE, OUTPUT_TO_BOTH, 0, OUTPUT_TO_BOTH);
+	check_number(POLICY_OUTPUTTO, "", OUTPUT_TO_FILE, OUTPUT_TO_BOTH, -EINVAL, 0);
+	check_number(POLICY_OUTPUTTO, "Journal", OUTPUT_TO_FILE, OUTPUT_TO_BOTH, -EINVAL, 0);
 }
 
 /* In the field: one more than the value; text that comes back is BACK. */
