@@ -123,9 +123,9 @@ static void
 commit(struct txn *t)
 {
 	int r = store_poisoned(t->store) || t->spoiled ? -ECANCELED : 0;
-	bool wrote = store_in_txn(t->store);
+	bool changed = store_changed(t->store);
 
-	if (!r && wrote)
+	if (!r && store_in_txn(t->store))
 		r = write_out(t);
 	if (r == -EBUSY && wait_busy(t) == 0)
 		return;
@@ -136,7 +136,7 @@ commit(struct txn *t)
 		fail(t, r);
 		return;
 	}
-	if (wrote) /* that something could be read says nothing */
+	if (changed) /* that something could be read, or looked for, says nothing */
 		set_ok(t, true);
 	CRASH_COMMIT_STAGE(CRASH_COMMITTED);
 	run_effects(t, 0);

@@ -38,6 +38,7 @@ store_begin(struct store *s, const char *where)
 		return r;
 	r = store_db_run(s, st);
 	s->txn = r == 0;
+	s->changes = sqlite3_total_changes(s->db);
 	return r;
 }
 
@@ -121,6 +122,12 @@ store_commit(struct store *s)
 	else
 		txn_over(s, true);
 	return r;
+}
+
+bool
+store_changed(const struct store *s)
+{
+	return s->txn && (s->seq != s->seq_committed || sqlite3_total_changes(s->db) != s->changes);
 }
 
 bool

@@ -44,6 +44,7 @@ int store_begin(struct store *s, const char *where); /* no nesting: asserts */
 int store_commit(struct store *s);    /* -EBUSY: nothing is lost, try again; else rolled back */
 void store_rollback(struct store *s); /* legal always; clears the poison */
 bool store_in_txn(const struct store *s);
+bool store_changed(const struct store *s); /* a row, in the open transaction: a commit will write */
 bool store_poisoned(const struct store *s);
 int64_t store_wal_size(struct store *s); /* bytes of the WAL alone */
 int64_t store_size(struct store *s);     /* bytes of ctxd.db and its WAL */

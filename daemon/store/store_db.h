@@ -136,6 +136,7 @@ struct store {
 	uint64_t edge; /* of history: highest taken */
 	uint64_t edge_committed;
 	bool txn;          /* between store_begin and the end of the transaction */
+	int changes;       /* sqlite3_total_changes() at its begin */
 	bool poisoned;     /* SQLite or an error took the transaction away */
 	bool backing_up;   /* store_backup.c has a snapshot, or a copy */
 	struct map broken; /* store_broken.c: rows that were found malformed, by id */
