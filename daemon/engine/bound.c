@@ -17,6 +17,8 @@
 
 enum { GONE_PER_TURN = 64, BLOCK = 256 };
 #define LOOK_AGAIN 0.05 /* after a cancel: is it in the row? */
+#define LATE_NS (100 * NSEC_PER_MSEC)
+#define PUT_OFF 0.25
 
 struct missing {
 	struct map_node node;
@@ -29,8 +31,18 @@ arm(struct engine *g, double after)
 	ev_timer_stop(g->loop, &g->reattach);
 	if (g->stopping || g->missing.n == 0)
 		return;
+	g->reattach_ns = mono_now().ns + (int64_t)(after * 1e9);
 	ev_timer_set(&g->reattach, after, 0.);
 	ev_timer_start(g->loop, &g->reattach);
+}
+
+/* The machine, or ctxd alone, has stood still: clients that came back meanwhile wait to be accepted
+ * and read, while the loop calls timers first. They are given a moment, once. */
+static bool
+stood_still(struct engine *g, int64_t now_ns)
+{
+	g->reattach_late = !g->reattach_late && now_ns - g->reattach_ns > LATE_NS;
+	return g->reattach_late;
 }
 
 static void
@@ -102,6 +114,10 @@ bound_on_timer(struct ev_loop *loop, ev_timer *w, int revents)
 	(void)loop, (void)revents;
 	if (g->stopping)
 		return;
+	if (stood_still(g, now_ns)) {
+		arm(g, PUT_OFF);
+		return;
+	}
 	for (n = map_next(&g->missing, NULL); n && r >= 0 && canceled < GONE_PER_TURN; n = next) {
 		struct missing *m = container_of(n, struct missing, node);
 

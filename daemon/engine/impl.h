@@ -109,6 +109,8 @@ struct engine {
 	ev_timer retain;
 	ev_timer scopes;       /* earliest deadline of an open scope; judged by CLOCK_BOOTTIME */
 	ev_timer reattach;     /* clients may still come back */
+	int64_t reattach_ns;   /* CLOCK_BOOTTIME when that is due */
+	bool reattach_late;    /* and came so late that it was put off */
 	struct map missing;    /* bound jobs without their client, by id: see bound.c */
 	uint64_t tree_checked; /* tree_check has come so far */
 	struct list listeners; /* of struct engine_listener */

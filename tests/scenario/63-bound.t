@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Jobs that end with the connection of their client; and clients that come back after ctxd was away."""
 import os
+import signal
 import sys
 import time
 
@@ -163,6 +164,35 @@ def _():
     is_(d.job(c.id)["state"], "running")
     c.gone()
     is_(end_of(d.wait_end(c.id)), GONE)
+
+
+@case("ctxd stands still when the time is over: who came back meanwhile was in time")
+def _():
+    def stalled(seconds):
+        d.configure(CONF.format(f"{seconds}s", 50))
+        c = Client(key=f"stalled {seconds}")
+        d.wait_started(c.id)
+        d.kill9()
+        begun = time.monotonic()
+        d.start()
+        os.kill(d.proc.pid, signal.SIGSTOP)
+        stopped = time.monotonic()
+        c.link.close()
+        c.link = d.connect()
+        c.link.send("Submit", c.params, more=True)
+        wait_until(lambda: time.monotonic() > stopped + seconds + 0.2, "the time to pass")
+        os.kill(d.proc.pid, signal.SIGCONT)
+        if stopped > begun + seconds:
+            return d.wait_end(c.id) and None
+        return c, c.link.receive()[0]["job"]
+
+    c, job = in_time(stalled, (2, 15, 60))
+    is_((job["id"], job["state"]), (c.id, "running"))
+    lost = Client(key="lost at last")
+    c.gone()
+    lost.gone()
+    for x in (c, lost):
+        is_(end_of(d.wait_end(x.id)), GONE)
 
 
 main()
