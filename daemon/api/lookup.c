@@ -114,20 +114,6 @@ lookup_kill(struct lookup *l)
 		(void)kill(l->pid, SIGKILL);
 }
 
-static void
-lookup_on_limit(struct ev_loop *loop, ev_timer *w, int revents)
-{
-	struct lookup *l = container_of(w, struct lookup, limit);
-	char text[64];
-
-	(void)loop, (void)revents;
-	CHECK_MAGIC(l, LOOKUP_MAGIC);
-	log_warn("the name service did not answer in time about user \"%s\", continuing",
-		 text_escape(l->text, text, sizeof(text)));
-	lookup_kill(l);
-	lookup_finish(l, false);
-}
-
 /* 0: more may come; 1: the end; -errno. */
 static int
 lookup_read(struct lookup *l)
@@ -145,6 +131,25 @@ lookup_read(struct lookup *l)
 		if (buf_put(&l->answer, p, (size_t)n) < 0)
 			return -ENOBUFS;
 	}
+}
+
+static void
+lookup_on_limit(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	struct lookup *l = container_of(w, struct lookup, limit);
+	char text[64];
+
+	(void)loop, (void)revents;
+	CHECK_MAGIC(l, LOOKUP_MAGIC);
+	/* After a time in which nothing ran, timers come first: the answer may be there. */
+	if (lookup_read(l) == 1) {
+		lookup_finish(l, true);
+		return;
+	}
+	log_warn("the name service did not answer in time about user \"%s\", continuing",
+		 text_escape(l->text, text, sizeof(text)));
+	lookup_kill(l);
+	lookup_finish(l, false);
 }
 
 static void
