@@ -508,7 +508,8 @@ def _():
 class Unborn:
     """A monitor held between its fork and its first instruction, by ptrace; its spawner was killed there, and its `ctl` removed."""
 
-    SEIZE, GETEVENTMSG, DETACH, O_TRACEFORK, WALL = 0x4206, 0x4201, 17, 2, 0x40000000
+    SEIZE, GETEVENTMSG, LISTEN, CONT, DETACH, O_TRACEFORK, WALL = 0x4206, 0x4201, 0x4208, 7, 17, 2, 0x40000000
+    EVENT_FORK, EVENT_STOP = 1, 128
 
     def __init__(self, t):
         self.ptrace = ctypes.CDLL(None, use_errno=True).ptrace
@@ -516,11 +517,11 @@ class Unborn:
         self.ptrace.restype = ctypes.c_long
         self.do(self.SEIZE, t.pid, self.O_TRACEFORK)
         self.job = t.send_spawn(["echo", "ran"])
-        self.stopped(t.pid)
+        self.stopped(t.pid, self.EVENT_FORK)
         pid = ctypes.c_ulong()
         self.do(self.GETEVENTMSG, t.pid, ctypes.addressof(pid))
         self.pid = pid.value
-        self.stopped(self.pid)
+        self.stopped(self.pid, self.EVENT_STOP)
         t.kill9()
         os.unlink(os.path.join(self.job.dir, "ctl"))
         is_(self.job.files(), ["fresh", "notify"], "what it finds when it goes on")
@@ -529,9 +530,15 @@ class Unborn:
     def do(self, request, pid, data=None):
         need(self.ptrace(request, pid, None, data) == 0, f"ptrace {request:#x}: {os.strerror(ctypes.get_errno())}")
 
-    def stopped(self, pid):
-        got = wait_until(lambda: (r := os.waitpid(pid, os.WNOHANG | self.WALL))[0] and r, f"{pid} to stop")
-        need(os.WIFSTOPPED(got[1]), f"{pid}: status {got[1]:#x}")
+    def stopped(self, pid, event):
+        """Wait until PID stops of EVENT; what else it stops for, signals, takes its course."""
+        while True:
+            got = wait_until(lambda: (r := os.waitpid(pid, os.WNOHANG | self.WALL))[0] and r, f"{pid} to stop")
+            need(os.WIFSTOPPED(got[1]), f"{pid}: status {got[1]:#x}")
+            if got[1] >> 16 == event:
+                return
+            self.do(self.LISTEN if got[1] >> 16 == self.EVENT_STOP else self.CONT, pid,
+                    None if got[1] >> 16 else os.WSTOPSIG(got[1]))
 
     def go(self):
         self.do(self.DETACH, self.pid)
