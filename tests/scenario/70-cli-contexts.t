@@ -646,7 +646,8 @@ def _():
     id = d.submit("-p", s, "--attach", "sleep", "1000")
     d.ctl_ok("scope", "close", "--wait", "--cause", "x\u202ey", s)
     text = d.ctl_ok("events", id)
-    like(text, rf"\A\d{{4}}-\S+Z  job {id}  running\n\S+  job {id}  running -> stopping  scope_closed: scope {s} closed: x\\u202ey\n"
+    like(text, rf"\A\d{{4}}-\S+Z  job {id}  running\n\S+  job {id}  running -> stopping  scope_closed: scope {s} closed: x\\u202ey; "
+               rf"by uid {os.geteuid()}; following {s}\n"
                rf"\S+  job {id}  stopping -> canceled\b.*\n\Z")
     like(d.ctl_ok("events", s), rf"scope {s}  open\n.*scope {s}  open -> closed")
     got = [json.loads(x) for x in d.ctl_ok("events", "--json", id).splitlines()]
