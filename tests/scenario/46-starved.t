@@ -17,8 +17,8 @@ from apitest import *  # noqa: E402,F403
 from failing import failing  # noqa: E402
 from sysdaemon import ALICE, SystemDaemon, identity  # noqa: E402
 
-# Of no other test: their processes are counted.
-OWN_UID, CROWDED, OTHER = 61037, 61038, 61039
+# Of no other test, nor of this one where it runs at the same time: their processes are counted.
+OWN_UID, CROWDED, OTHER = (61100 + os.getpid() % 1000 * 3 + n for n in range(3))
 
 
 @contextlib.contextmanager
