@@ -18,6 +18,7 @@ table(const char *body)
 
 	script(body);
 	need(lookup_table_new(ev_default_loop(0), program, &lookups) == 0);
+	lookup_set_limit(lookups, 60);
 	need(account_table_new(lookups, &t) == 0);
 	return t;
 }
