@@ -46,7 +46,7 @@ LAYERS = {
 
 # Single headers that may be seen from further up than their folder.
 ALSO = {
-    "daemon/api": ["exec/output.h"],  # Logs reads output files; what it may read is for the engine to say
+    "daemon/api": ["exec/output.h", "exec/follow.h", "exec/journal_read.h"],  # Logs reads output; what it may read is for the engine to say
 }
 
 # Header of an outside library -> the folders that may include it.

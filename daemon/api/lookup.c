@@ -15,12 +15,12 @@
 
 #include "api/lookup.h"
 #include "base/buf.h"
+#include "base/child.h"
 #include "base/file.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "exec/child.h"
 
 #define LOOKUP_MAGIC UINT32_C(0x6c6f6f6b)
 #define LOOKUP_LIMIT 2.0

@@ -81,9 +81,11 @@ struct forward {
 enum {
 	FORWARD_PIECE = 64 << 10, /* bytes of a file in one turn */
 	FORWARD_LINE = 48 << 10,  /* longer lines are cut */
+	FORWARD_OVER_MAX = 1000,  /* jobs that are over in memory */
 };
+#define FORWARD_TICK_SEC 0.02 /* from a change of a file to its turn */
 
-/* ---- forward.c, for the rest of the engine */
+/* ---- forward.c, and two of forward_place.c: for the rest of the engine */
 /* At the start, after the jobs that run are known; what is still to be sent is looked for. */
 int forward_load(struct engine *g);
 struct forward *forward_free(struct forward *f); /* NULL is legal; returns NULL */
@@ -100,6 +102,41 @@ void forward_save(struct engine *g);
 void forward_policy(struct engine *g); /* the configuration was read */
 /* Does the journal take what there is? *RET_WAITING: attempts not all of whose output it has. */
 bool forward_ok(struct engine *g, uint64_t *ret_waiting);
+
+/* ---- forward_jobs.c */
+struct forward_job *forward_find(const struct forward *f, uint64_t id); /* F may be NULL */
+/* Follow the attempt of ROW from where that says, as a job that is not in memory. 0 or -ENOMEM. */
+int forward_remember(struct forward *f, const struct store_forward *row, bool over);
+/* The same for one that is. */
+void forward_take(struct forward_job *e, const struct store_forward *row, bool over);
+void forward_drop(struct forward_job *e); /* out of memory */
+void forward_set_over(struct forward_job *e, bool over);
+/* Is the attempt of ROW over, or its job gone? Or negative errno. */
+int forward_is_over(const struct forward *f, const struct store_forward *row);
+void forward_unwatch(struct forward_job *e);
+void forward_wake(struct forward_job *e); /* ready in a moment, if it is not already */
+void forward_ready(struct forward *f, struct forward_job *e);
+void
+forward_load_some(struct forward *f); /* of those that wait in the database, if there is room */
+void forward_look_again(struct forward *f); /* some may be known to the database alone */
+
+/* ---- forward_place.c */
+void forward_unsure(struct forward *f, struct forward_job *e); /* E is about to send */
+void forward_sure(struct forward_job *e);                      /* it may have sent nothing */
+void forward_confirm(struct forward *f); /* if the journal has read all that was sent */
+void forward_lost(void *forward);        /* the journal is gone, and with it what it had not read */
+/* The journal has all of E: that is written down soon, by forward_finish_some. */
+void forward_finished(struct forward *f, struct forward_job *e);
+void forward_finish_some(struct forward *f);
+/* E was cut off by its job: its row is to say so before anything else of it is sent. */
+void forward_write_round(struct forward *f, struct forward_job *e);
+
+/* ---- forward_run.c */
+void forward_run_init(struct forward *f);
+void forward_run_done(struct forward *f);
+void forward_arm(struct forward *f);  /* there may be something to do, or nothing any more */
+void forward_tick(struct forward *f); /* the same for what is to be done in a moment */
+void forward_again(void *forward);    /* the journal may take something again */
 
 /* ---- forward_turn.c */
 enum forward_turn {

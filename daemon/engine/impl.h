@@ -44,7 +44,10 @@
  *     query.c      what is said of jobs
  *   files.h      what lies on the disk beside the database
  *     spool.c      standard input of jobs
- *   forward.h    output goes on to the journal: forward.c whose and when, forward_turn.c line by line
+ *   forward.h    output goes on to the journal
+ *     forward.c       what the others have to do with it
+ *     forward_jobs.c  whose is sent, forward_run.c: whose turn it is, forward_turn.c: line by line
+ *     forward_place.c how far it came, for certain
  *     sweep.c      removes input and output that a crash left behind
  *     retain.c     removing what is over, by itself; prune.c: because somebody asks
  *     storage.c    when writing fails: told, and tried until it goes well

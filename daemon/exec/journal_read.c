@@ -18,10 +18,10 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/child.h"
 #include "base/err.h"
 #include "base/list.h"
 #include "base/mem.h"
-#include "exec/child.h"
 #include "exec/journal_export.h"
 
 #define JOURNAL_READ_MAGIC UINT32_C(0x6a72656d)

