@@ -34,9 +34,8 @@ static const struct options_spec spec = {
 	"Print what became of jobs and scopes, a line for each change of state, the oldest first: "
 	"when,\n"
 	"which, from which state to which, why, by whom, and how it was stopped. -f survives a "
-	"restart of ctxd without losing "
-	"or\n"
-	"repeating one. --json: a line of JSON each.",
+	"restart\n"
+	"of ctxd without losing or repeating one. --json: a line of JSON each.",
 	"  ctxctl events --since 1h\n"
 	"  ctxctl events -f --json | while read -r line; do ...; done",
 	defs,

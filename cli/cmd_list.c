@@ -50,9 +50,10 @@ static const struct options_spec spec = {
 };
 
 static const struct table_column columns[] = {
-	{"ID", true, false},   {"STATE", false, false}, {"CLASS", false, false},
-	{"NAME", false, true}, {"USER", false, true},   {"AGE", true, false},
-	{"LEFT", true, false}, {"EXIT", true, false},   {"COMMAND", false, false},
+	{"ID", true, false},       {"STATE", false, false}, {"CLASS", false, false},
+	{"NAME", false, true},     {"USER", false, true},   {"AGE", true, false},
+	{"LEFT", true, false},     {"EXIT", true, false},   {"WAITS FOR", false, true},
+	{"COMMAND", false, false},
 };
 
 struct list {
@@ -103,7 +104,7 @@ cell_user(struct list *l, const struct view *v)
 static void
 row(struct list *l, const struct view *v)
 {
-	char span[OUT_SPAN];
+	char span[OUT_SPAN], wait[VIEW_WAITING];
 	int64_t since = v->started ? v->started : v->submitted;
 
 	table_cellf(&l->table, OUT_PLAIN, "%" PRIu64, v->id);
@@ -115,6 +116,8 @@ row(struct list *l, const struct view *v)
 		   since && since <= l->now ? out_span(l->now - since, span) : NULL);
 	cell_left(l, v);
 	cell_exit(l, v);
+	table_cell(&l->table, OUT_PLAIN,
+		   v->waiting ? view_waiting(v->waiting, l->now, wait) : NULL);
 	table_cell(&l->table, OUT_PLAIN, v->is_scope ? "(scope)" : v->command);
 }
 
@@ -208,6 +211,7 @@ enum {
 	R_UID,
 	R_USER,
 	R_COMMAND,
+	R_WAITING,
 	R_SUBMITTED,
 	R_STARTED,
 	R_ENDED,
@@ -226,6 +230,7 @@ static const char *const members[R_N] = {
 	[R_UID] = "uid",
 	[R_USER] = "user",
 	[R_COMMAND] = "command",
+	[R_WAITING] = "waiting_for",
 	[R_SUBMITTED] = "submitted_at",
 	[R_STARTED] = "started_at",
 	[R_ENDED] = "ended_at",
@@ -253,6 +258,7 @@ on_row(const struct ctxd_cell *c, void *arg)
 		.name = cell_string(&c[R_NAME]),
 		.user = cell_string(&c[R_USER]),
 		.command = cell_string(&c[R_COMMAND]),
+		.waiting = cell_string(&c[R_WAITING]),
 		.uid = c[R_UID].number,
 		.has_uid = c[R_UID].type == CTXD_CELL_INT,
 		.exit_code = c[R_EXIT].number,

@@ -7,8 +7,8 @@ static const struct options_spec spec = {
 	"[CLASS]",
 	"Start nothing more of CLASS, or nothing at all; what runs goes on, and jobs are "
 	"accepted.\n"
-	"It holds until `ctxctl resume`, across restarts. For root, the owner of a private ctxd, "
-	"and\n[access] admins.",
+	"It holds until `ctxctl resume`, across restarts. For root, the owner of a private ctxd,\n"
+	"and [access] admins.",
 	"  ctxctl pause batch",
 	NULL,
 	0,

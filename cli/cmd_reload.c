@@ -19,7 +19,7 @@ static const struct options_def defs[] = {
 };
 
 static const struct options_spec spec = {
-	"",
+	"[--dry-run]",
 	"Have ctxd read its configuration again, and print what changed, a line each: "
 	"`section.key: old ->\n"
 	"new`, and what that acts on: all from now on, jobs that start later, or nothing before a "

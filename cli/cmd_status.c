@@ -424,6 +424,17 @@ print_watch(const struct view *v)
 		      dur_format(dur_usec(dog), span, sizeof(span)));
 }
 
+/* What a person has to do about it. */
+static const char *
+why_waiting(const char *waiting)
+{
+	if (strcmp(waiting, "release") == 0)
+		return " (it is held)";
+	if (strcmp(waiting, "resume") == 0)
+		return " (its class, or all of the queue, is paused)";
+	return "";
+}
+
 static void
 print_command_parts(const struct view *v)
 {
@@ -440,7 +451,7 @@ print_command_parts(const struct view *v)
 		field("retries:", "%" PRId64 ", of which %" PRId64 " are used",
 		      view_int(v->json, "retries"), view_int(v->json, "retried"));
 	if (waiting)
-		field("waiting for:", "%s", waiting);
+		field("waiting for:", "%s%s", waiting, why_waiting(waiting));
 }
 
 static void

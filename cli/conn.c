@@ -9,7 +9,8 @@
 #include "cli/out.h"
 #include "cli/remote.h"
 
-/* A refused value is named as a field of the interface; people know it by its option. */
+/* A refused value is named as a field of the interface; people know it by its option. What is no
+ * option (NULL) was said without a name: the reason tells which it is. */
 static void
 say_invalid(const char *text)
 {
@@ -22,6 +23,12 @@ say_invalid(const char *text)
 		{"stop_signal", "--signal"},
 		{"cwd", "--chdir"},
 		{"class", "--class"},
+		{"id", NULL},
+		{"after", "--after"},
+		{"not_before", "--at"},
+		{"umask", "--umask"},
+		{"retries", "--retries"},
+		{"backoff_usec", "--backoff"},
 		{"name", "--name"},
 		{"priority", "--priority"},
 		{"by_usec", "--by"},
@@ -47,7 +54,10 @@ say_invalid(const char *text)
 
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
 		if (strlen(table[i].field) == n && memcmp(table[i].field, text, n) == 0) {
-			out_error("%s%s", table[i].option, text + n);
+			if (table[i].option)
+				out_error("%s%s", table[i].option, text + n);
+			else
+				out_error("%s", text + n + strspn(text + n, ": "));
 			return;
 		}
 	out_error("%s", text);

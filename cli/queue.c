@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "cli/cli.h"
 #include "cli/conn.h"
 #include "cli/each.h"
@@ -24,21 +25,40 @@ print_state(const json_t *reply)
 	else if (paused)
 		out_puts("paused: nothing is started");
 	else if (json_array_size(classes) > 0)
-		out_puts("paused:");
+		out_puts(json_array_size(classes) == 1 ? "paused: class" : "paused: classes");
 	else
 		out_puts("nothing is paused");
 	for (size_t i = 0; !drain && !paused && i < json_array_size(classes); i++) {
 		out_puts(i ? ", " : " ");
 		out_text(json_string_value(json_array_get(classes, i)));
 	}
-	out_printf("; %" PRId64 " running\n", running);
+	if (running == 0)
+		out_puts("; no job is running\n");
+	else
+		out_printf("; %" PRId64 " job%s running\n", running,
+			   running == 1 ? " is" : "s are");
+}
+
+/* CLASS_NAME: the one that was asked for, or NULL. */
+static int
+fail(const struct cli *cli, const struct ctxd_failure *f, const char *class_name)
+{
+	char shown[80];
+
+	if (f->code != CTXD_E_INVALID_ARGUMENT || !class_name)
+		return conn_fail(cli, f);
+	out_error("no such class: %s (`ctxctl config` prints those that there are)",
+		  text_escape(class_name, shown, sizeof(shown)));
+	return exitcode_of_failure(f->code, cli->as_job);
 }
 
 int
 queue_all(struct cli *cli, const char *method, json_t *params)
 {
 	_cleanup_(conn_closep) struct ctxd_client *c = NULL;
-	_cleanup_(conn_jsonp) json_t *reply = NULL;
+	_cleanup_(conn_jsonp) json_t *asked = json_incref(params), *reply = NULL;
+	const char *class_name = json_string_value(json_object_get(asked, "class"));
+	struct ctxd_failure f;
 	int r = conn_open(cli, &c);
 
 	if (r) {
@@ -46,9 +66,10 @@ queue_all(struct cli *cli, const char *method, json_t *params)
 		return r;
 	}
 	ctxd_set_timeout(c, -1); /* as long as jobs run */
-	r = conn_call(cli, c, method, params, &reply);
-	if (r)
-		return r;
+	if (!params)
+		return conn_no_memory(cli);
+	if (ctxd_call(c, method, params, &reply, &f) < 0)
+		return fail(cli, &f, class_name);
 	if (cli->json)
 		out_document(reply);
 	else

@@ -62,6 +62,7 @@ view_read(const json_t *job, struct view *ret)
 		.key = view_str(job, "key"),
 		.user = view_str(job, "user"),
 		.command = view_str(job, "command"),
+		.waiting = view_str(job, "waiting_for"),
 		.rule = view_str(job, "deadline_rule"),
 		.cause = view_str(job, "cause"),
 		.cause_code = view_str(job, "cause_code"),
@@ -271,6 +272,22 @@ view_left(const struct view *v, int64_t now, char span[OUT_SPAN])
 	if (!v->deadline || view_ended(v))
 		return NULL;
 	return v->deadline <= now ? "overdue" : out_span(v->deadline - now, span);
+}
+
+const char *
+view_waiting(const char *waiting_for, int64_t now, char buf[VIEW_WAITING])
+{
+	static const char backoff[] = "backoff until ";
+	bool retry = strncmp(waiting_for, backoff, sizeof(backoff) - 1) == 0;
+	int64_t at = view_time(retry ? waiting_for + sizeof(backoff) - 1 : waiting_for);
+	char span[OUT_SPAN];
+
+	if (at)
+		(void)snprintf(buf, VIEW_WAITING, "%s in %s", retry ? "retry" : "start",
+			       out_span(at > now ? at - now : 0, span));
+	else
+		(void)snprintf(buf, VIEW_WAITING, "%s", waiting_for);
+	return buf;
 }
 
 int

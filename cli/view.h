@@ -20,6 +20,7 @@ struct view {
 	const char *state;   /* never NULL */
 	const char *class_name, *name, *key, *user;
 	const char *command; /* of a Summary */
+	const char *waiting; /* for what a queued one waits, if not for a slot */
 	const char *rule, *cause, *cause_code;
 	int64_t uid, exit_code, signal, timeout, timeout_requested;
 	int64_t submitted, started, ended, deadline;
@@ -45,6 +46,10 @@ enum out_style view_style(const struct view *v);
 /* The time to its deadline at NOW (wall microseconds), "overdue", or NULL: it has none (any more).
  */
 const char *view_left(const struct view *v, int64_t now, char span[OUT_SPAN]);
+/* `waiting_for` in a few words, a time by how far it is from NOW (wall microseconds). Not escaped.
+ */
+enum { VIEW_WAITING = 64 };
+const char *view_waiting(const char *waiting_for, int64_t now, char buf[VIEW_WAITING]);
 /* argv of a Job quoted for a shell, escaped. 0 or -ENOMEM. */
 int view_argv(const json_t *job, struct buf *b);
 

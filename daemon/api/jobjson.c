@@ -207,7 +207,8 @@ put_waiting(struct jw *j, const struct job *job)
 	else if (job->held)
 		(void)snprintf(text, sizeof(text), "release");
 	else if (job->waits > 1 || (job->waits == 1 && job->waits_on == 0))
-		(void)snprintf(text, sizeof(text), "%u jobs", job->waits);
+		(void)snprintf(text, sizeof(text), "%u job%s", job->waits,
+			       job->waits == 1 ? "" : "s");
 	else if (job->waits == 1)
 		(void)snprintf(text, sizeof(text), "job %" PRIu64, job->waits_on);
 	else if (job->not_before_us > 0)
@@ -432,6 +433,7 @@ jobjson_summary(struct jw *j, const char *key, const struct job *job)
 	jw_int(j, "uid", job->uid);
 	jw_str(j, "user", job->user);
 	put_command(j, &job->argv);
+	put_waiting(j, job);
 	jobjson_time(j, "submitted_at", job->submitted_us);
 	jobjson_time(j, "started_at", job->started_us);
 	jobjson_time(j, "ended_at", job->ended_us);

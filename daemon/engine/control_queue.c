@@ -58,7 +58,7 @@ static int
 check_class(struct engine *g, const char *class_name, struct refusal *r)
 {
 	if (!class_name || policy_class_known(g->policy, class_name) ||
-	    lanes_class(&g->lanes, class_name))
+	    lanes_class(&g->lanes, class_name) || lanes_paused(&g->lanes, class_name))
 		return 0;
 	return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "class",
 			   "there is no such class in the configuration");
@@ -135,6 +135,12 @@ engine_drain(struct engine *g, const struct requester *who)
 		   "on",
 		   who->uid);
 	return 0;
+}
+
+bool
+engine_paused(const struct engine *g, const char *class_name)
+{
+	return control_queue_paused(g, class_name);
 }
 
 void

@@ -6,6 +6,7 @@
  * clock that stands still in suspend: the deadline is judged by CLOCK_BOOTTIME, and looked at once
  * a minute at least. */
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/crash.h"
@@ -259,7 +260,7 @@ engine_close(struct engine *g, const struct requester *who, uint64_t id, const c
 		return e;
 	if (j->kind != JOB_KIND_SCOPE)
 		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "id",
-				   "is a job and no scope: it can be canceled");
+				   "%" PRIu64 " is a job and no scope: it can be canceled", id);
 	lifecycle_asker(j, who);
 	if (j->state == JOB_OPEN) {
 		e = scope_end(g, take_ptr(j), JOB_CLOSED, &why, now, reached, ret);

@@ -35,10 +35,11 @@ def error(method, **args):
 
 @case("pause of a class, of all; across a restart; resume")
 def _():
-    like(d.ctl_ok("pause", "batch"), "^paused: batch; 0 running$")
+    like(d.ctl_ok("pause", "batch"), "^paused: class batch; no job is running$")
     like(d.ctl_ok("status"), "(?m)^  queue: +paused: batch$")
     i = d.submit("-c", "batch", "true")
     is_((state(i), waits(i)), ("queued", "resume"))
+    like(d.ctl_ok("status", i), r"waiting for: +resume \(its class, or all of the queue, is paused\)\n")
     is_(d.ctl("submit", "--wait", "true").code, 0, "other classes go on")
     d.kill9()
     d.start()
@@ -55,6 +56,9 @@ def _():
     for x in (i, k):
         is_(d.wait_end(x)["state"], "succeeded")
     is_(error("Pause", **{"class": "nosuch"})[0], "InvalidArgument")
+    r = d.ctl("pause", "no\nsuch")
+    is_((r.code, r.out), (2, ""))
+    like(r.err, r"^ctxctl: no such class: no\\nsuch \(")
     d.ctl_ok("pause", "batch")
     d.ctl_ok("pause", "batch")
     d.ctl_ok("resume")
@@ -85,11 +89,48 @@ def _():
         is_(p.poll(), None)
         with open(go, "w") as f:
             f.write("\n")
-        like(p.communicate(timeout=60)[0].decode(), "^draining: nothing is accepted or started; 0 running$")
+        like(p.communicate(timeout=60)[0].decode(), "^draining: nothing is accepted or started; no job is running$")
     is_((state(runs), d.job(runs)["exit_code"], state(queued)), ("failed", 5, "queued"))
     d.ctl_ok("resume")
     is_(d.wait_end(queued)["state"], "succeeded")
     is_(d.ctl("submit", "--wait", "true").code, 0)
+
+
+@case("a class that the configuration has no more can be resumed")
+def _():
+    d.configure(CONF + "[class old]\n")
+    d.ctl_ok("reload")
+    d.ctl_ok("pause", "old")
+    i = d.submit("-c", "old", "true")
+    d.configure(CONF)
+    d.ctl_ok("reload")
+    d.ctl_ok("cancel", "--wait", i)
+    like(d.ctl_ok("resume", "old"), "^nothing is paused; ")
+    is_(d.ctl("resume", "old").code, 2)
+
+
+@case("a list tells for what each one waits, to people and as JSON")
+def _():
+    block = d.submit("sleep", "1000")
+    d.wait_state(block, "running")
+    d.ctl_ok("pause", "batch")
+    paused, late, held = d.submit("-c", "batch", "true"), d.submit("--in", "2h", "true"), d.submit("--in", "2h", "true")
+    d.ctl_ok("hold", held)
+    after = d.submit("--after", str(late), "true")
+    again = d.submit("--retries", "1", "--backoff", "1h", "false")
+    wait_until(lambda: waits(again), "it to wait for its second attempt")
+    table = d.ctl_ok("list", "--state", "queued,running")
+    for i, text in ((paused, "resume"), (late, r"start in (2h|1h59m)"), (held, "release"), (after, "1 job"), (again, r"retry in \S+"), (block, " ")):
+        like(table, rf"(?m)^ *{i}  \S.* {text}  +\S+( 1000)?$")
+    like(table, "WAITS FOR")
+    is_({j["id"]: j["waiting_for"] for j in d.json("list", "--state", "queued,running") if j["id"] in (paused, held, after, block)},
+        {paused: "resume", held: "release", after: "1 job", block: None})
+    r = d.ctl("hold", block)
+    is_((r.code, r.err), (2, f"ctxctl: job {block} is not queued but running\n"))
+    like(d.ctl("submit", "--after", "x", "true").err, "^ctxctl: --after: ")
+    d.ctl_ok("resume")
+    d.ctl_ok("cancel", "--now", "--wait", block, late, held, after, again)
+    unlike(d.ctl_ok("list", "--all"), "WAITS FOR")
 
 
 @case("hold and release; what is not queued; in the history")

@@ -509,6 +509,13 @@ engine_metrics(struct engine *g)
 	return NULL;
 }
 
+bool
+engine_paused(const struct engine *g, const char *class_name)
+{
+	(void)g, (void)class_name;
+	return false;
+}
+
 int
 engine_class_load(struct engine *g, const char *class_name, struct engine_class_load *ret)
 {
