@@ -54,7 +54,13 @@ def daemon(conf=""):
     if os.access("/dev/shm", os.W_OK):
         d.run = tempfile.mkdtemp(prefix="ctx-bench.", dir="/dev/shm")
     _all.append(d)
-    return d.start()
+    return begin(d)
+
+
+def begin(d):
+    d.start(spawner=False)  # which its log, at this level, does not name
+    wait_until(lambda: d.json("status")["spawner_up"], "ctxd to have a spawner")
+    return d
 
 
 def halt(d):
@@ -310,7 +316,7 @@ def bench_list():
     d.submit("-w", "true")
     d.stop()
     multiply(d.db, 10000)
-    d.start()
+    begin(d)
     floor = js(FLOOR, "time", n(50), "/bin/true")["med_us"]
     t = js(FLOOR, "time", n(30), CTXCTL, "list", "--all", env=ctl_env(d.sock))
     short = js(FLOOR, "time", n(50), CTXCTL, "list", env=ctl_env(d.sock))["med_us"]
@@ -328,7 +334,7 @@ def bench_ready():
     d.stop()
     multiply(d.db, n(100000))
     t = time.monotonic()
-    d.start()
+    begin(d)
     ready = time.monotonic() - t
     with Varlink(d.sock) as v:
         wait_until(lambda: v.call("Stats")["jobs"].get("running") == 200, "200 adopted", 30)
