@@ -4,7 +4,7 @@
 
 Needs qemu-system-x86, e2fsprogs, busybox-static; downloads a kernel package once a week.
 """
-# test-timeout: 300
+# test-timeout: 700
 import glob
 import json
 import os
@@ -18,7 +18,7 @@ sys.path[:0] = [os.path.join(HERE, "..", "scenario", "lib"), HERE]
 from ctxtest import BUILD, case, diag, is_, like, main, need, ok, unlike  # noqa: E402
 from powercut_machine import Archive, add_programs, command, kernel  # noqa: E402
 
-PATIENCE = 240  # seconds for all that the machine does; only an end
+PATIENCE = 600  # seconds for all that the machine does; only an end
 MIB = 1 << 20
 CONF = """[deadline]
 timeout = 5m

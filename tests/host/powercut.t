@@ -18,7 +18,7 @@ always mount then: its superblock and the blocks of its journal are to be whole)
 Environment: CTX_POWERCUT_CUTS (3), CTX_POWERCUT_SEED (printed). The seed repeats the plan (moments and what is lost) though not,
 of course, the machine's own timing. Needs root, qemu-system-x86, e2fsprogs, busybox-static; downloads a kernel package once a week.
 """
-# test-timeout: 600
+# test-timeout: 1000
 import os
 import random
 import signal
