@@ -72,6 +72,7 @@ def run(argv, cwd, env=None):
 class Copy:
     def __init__(self, jobs):
         self.dir, self.jobs, self.passed = tempfile.mkdtemp(prefix="ctx-mutants."), jobs, {}
+        os.chmod(self.dir, 0o755)  # tests run programs as other users, too
         files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout.decode().split("\0")
         for f in files:
             if f and os.path.lexists(os.path.join(ROOT, f)):
