@@ -202,12 +202,12 @@ check_daemon(struct doctor *d)
 	if (!json_is_true(json_object_get(stats, "storage_ok")))
 		r = problem(d, "storage: the database cannot be written; new jobs are refused, "
 			       "ends are kept until it can");
-	if (r == 0 && json_is_true(json_object_get(stats, "spawner_missing")))
-		r = problem(d, "spawner: not connected; nothing can be started (see the log of "
-			       "ctx-spawner)");
 	if (r == 0 && json_is_true(json_object_get(stats, "spawner_old")))
 		r = problem(d, "spawner: of an older version than ctxd; new jobs wait until it is "
 			       "replaced (`systemctl restart ctx-spawner`; running jobs go on)");
+	else if (r == 0 && json_is_true(json_object_get(stats, "spawner_missing")))
+		r = problem(d, "spawner: not connected; nothing can be started (see the log of "
+			       "ctx-spawner)");
 	return r ? r : check_surroundings(d, stats);
 }
 

@@ -7,9 +7,9 @@
 #include <stdint.h>
 
 /* The field is an int64_t (INT, SIZE in bytes, DUR in microseconds, SIGNAL,
- * ONINTERRUPT, OUTPUTTO, PERCENT, and those of which policy_limit tells the value: MODE, LIMIT, LIMITSIZE in
- * bytes, LIMITTIME in seconds), a char * (COMMAND), a struct policy_names (NAMES) or a struct
- * policy_env_mode (ENVMODE). */
+ * ONINTERRUPT, OUTPUTTO, PERCENT, and those of which policy_limit tells the value: MODE, LIMIT,
+ * LIMITSIZE in bytes, LIMITTIME in seconds), a char * (COMMAND), a struct policy_names (NAMES) or a
+ * struct policy_env_mode (ENVMODE). */
 enum policy_type {
 	POLICY_INT, /* an empty text is 0, "no limit" */
 	POLICY_SIZE,

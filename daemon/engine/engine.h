@@ -208,8 +208,8 @@ struct engine_stats {
 	struct engine_space state, output, run;
 	int64_t clock_step_us; /* how far the wall clock was set since the start */
 	bool spawner_up, spawner_old, cgroup, storage_ok;
-	bool spawner_missing; /* it is not up, and there is, or in system mode may be, work for it
-			       */
+	bool spawner_missing; /* it is not up, or too old, and there is, or in system mode may be,
+				 work for it */
 	bool draining;        /* engine_shutdown was called */
 	uint64_t broken_rows; /* of jobs, found malformed since the start */
 	uint32_t unenforced;  /* JOB_LIMIT_*: asked for by classes */

@@ -128,7 +128,7 @@ spawner_missing(const struct engine *g)
 {
 	bool work = g->lanes.running > 0 || (g->lanes.queued > 0 && !control_queue_stands(g));
 
-	return !exec_is_up(g->exec) && (g->system_mode || work);
+	return (!exec_is_up(g->exec) || exec_is_old(g->exec)) && (g->system_mode || work);
 }
 
 int

@@ -243,7 +243,7 @@ int
 store_job_delete(struct store *s, uint64_t id)
 {
 	static const enum store_query parts[] = {Q_EDGE_KEEP, Q_HISTORY_DELETE, Q_VALUES_DELETE,
-						 Q_ENV_DROP, Q_FORWARD_DELETE, Q_JOB_DELETE};
+						 Q_ENV_DROP,  Q_FORWARD_DELETE, Q_JOB_DELETE};
 	int r = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(parts) && r == 0; i++)

@@ -118,7 +118,7 @@ static const struct plain {
 	 "do).",
 	 1},
 	{"spawner_missing", "ctx_spawner_missing",
-	 "Whether ctxd has no spawner, and needs one: nothing can be started.", 1},
+	 "Whether ctxd has no spawner that it can use, and needs one: nothing can be started.", 1},
 	{"storage_ok", "ctx_storage_ok", "Whether the last commit went well.", 1},
 	{"cgroup", "ctx_cgroup", "Whether jobs get a cgroup.", 1},
 	{"database_bytes", "ctx_database_bytes", "Size of the database with its log.", 1},

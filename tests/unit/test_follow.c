@@ -2,9 +2,9 @@
 #include <ev.h>
 #include <fcntl.h>
 
-#include "exec/follow.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "exec/follow.h"
 #include "tap.h"
 
 struct probe {
