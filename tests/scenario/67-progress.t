@@ -403,7 +403,7 @@ HEARS = ("trap 'echo main $n; n=x$n' USR1; sh -c 'trap \"echo child\" USR1; echo
 @case("a signal to the main process, and to all of them; who sent it is in the log")
 def _():
     id = d.submit(sh=HEARS)["id"]
-    wait_until(lambda: b"up" in d.output(id), "it to be up")
+    wait_until(lambda: b"up" in d.output(id) and d.job(id)["pid"], "it to be up, and its monitor heard")
     is_(d.call("Signal", id=id, signal="USR1")["job"]["id"], id)
     wait_until(lambda: d.output(id).count(b"main") == 1, "the main process to hear it")
     d.wait_log(rf"job={id} signal=USR1 to=main by uid={os.getuid()}$")

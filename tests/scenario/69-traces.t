@@ -219,7 +219,7 @@ def _():
         while not over.is_set():
             ids.append(d.submit("true"))
 
-    t = threading.Thread(target=load)
+    t = threading.Thread(target=load, daemon=True)
     t.start()
     e = Exporter(c.url)
     for round in range(6):

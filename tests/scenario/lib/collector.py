@@ -90,7 +90,7 @@ class Collector:
         self.server.handle_error = lambda request, address: None  # who is killed in the middle of a request
         self.port = self.server.server_address[1]
         self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.port}"
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,))
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
         self.thread.start()
 
     def take(self, handler, body):
