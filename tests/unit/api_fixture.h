@@ -725,6 +725,12 @@ turn(void)
 	ev_timer_stop(ev_default_loop(0), &t);
 }
 
+/* Until COND holds, or a minute is over: turns may be many, and take their time. */
+#define TURN_UNTIL(cond)                                                                           \
+	for (struct mono end_ = mono_add(mono_now(), dur_sec(60));                                 \
+	     !(cond) && mono_now().ns < end_.ns;)                                                  \
+	turn()
+
 static struct client
 client(void)
 {
@@ -769,7 +775,9 @@ call(struct client *c, const char *text)
 static json_t *
 reply(struct client *c)
 {
-	for (int i = 0; i < 10000; i++) {
+	struct mono end = mono_add(mono_now(), dur_sec(60));
+
+	while (mono_now().ns < end.ns) {
 		const char *nul =
 			buf_len(&c->in) ? memchr(buf_head(&c->in), '\0', buf_len(&c->in)) : NULL;
 

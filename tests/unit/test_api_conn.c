@@ -18,8 +18,7 @@ TEST(who_is_there)
 	json_decref(v);
 	is_int(api_connections(api), 1);
 	client_done(&c);
-	for (int i = 0; i < 2000 && api_connections(api) > 0; i++)
-		turn();
+	TURN_UNTIL(api_connections(api) == 0);
 	is_int(api_connections(api), 0);
 	server_stop();
 }
@@ -168,8 +167,7 @@ TEST(who_sends_and_goes_is_still_served)
 	call(&c,
 	     "{\"method\":\"io.ctxd.Submit\",\"oneway\":true,\"parameters\":{\"argv\":[\"x\"]}}");
 	client_done(&c);
-	for (int i = 0; i < 2000 && submitted == 0; i++)
-		turn();
+	TURN_UNTIL(submitted > 0);
 	is_int(submitted, 1);
 	c = client();
 	call(&c, GET(4));
@@ -238,8 +236,7 @@ TEST(a_failed_commit_leaves_older_waits_alone)
 	c = client();
 	d = client();
 	call(&c, "{\"method\":\"io.ctxd.Wait\",\"parameters\":{\"ids\":[1]}}");
-	for (int i = 0; i < 10000 && list_empty(&watches); i++)
-		turn();
+	TURN_UNTIL(!list_empty(&watches));
 	turn();
 	commit_result = -EIO;
 	call(&d, GET(1));
@@ -266,8 +263,7 @@ TEST(a_bound_job_whose_commit_failed_is_not_cancelled)
 	(void)error_reply(&c, STORAGE);
 	is_int(submitted, 1);
 	client_done(&c);
-	for (int i = 0; i < 2000 && api_connections(api) > 0; i++)
-		turn();
+	TURN_UNTIL(api_connections(api) == 0);
 	is_int(gone, 0);
 	commit_result = 0;
 	server_stop();
@@ -305,8 +301,7 @@ TEST(a_client_that_goes_takes_its_bound_job_along)
 	call(&c, BOUND);
 	is_int(job_reply(&c, true), 1);
 	client_done(&c);
-	for (int i = 0; i < 2000 && gone == 0; i++)
-		turn();
+	TURN_UNTIL(gone > 0);
 	is_int(gone, 1);
 	server_stop();
 }
@@ -326,8 +321,7 @@ TEST(even_when_it_had_sent_more_than_is_read_ahead)
 		turn();
 	}
 	client_done(&c);
-	for (int i = 0; i < 5000 && gone == 0; i++)
-		turn();
+	TURN_UNTIL(gone > 0);
 	is_int(gone, 1);
 	server_stop();
 }
@@ -356,8 +350,7 @@ TEST(what_is_committed_while_stopping_is_still_told)
 	server_start();
 	c = client();
 	call(&c, "{\"method\":\"io.ctxd.Submit\",\"parameters\":{\"argv\":[\"x\"]}}");
-	for (int i = 0; i < 2000 && submitted == 0; i++)
-		turn(); /* ends after the call was executed, before the next commit */
+	TURN_UNTIL(submitted > 0); /* ends after the call was executed, before the next commit */
 	server_stop();
 	is_int(job_reply(&c, false), 1);
 	ok(closed(&c));
@@ -373,8 +366,7 @@ TEST(without_cancel_the_end_is_told_but_nothing_bound)
 	call(&c, "{\"method\":\"io.ctxd.Submit\",\"more\":true,\"parameters\":{\"argv\":[\"x\"]}}");
 	is_int(job_reply(&c, true), 1);
 	client_done(&c);
-	for (int i = 0; i < 2000 && api_connections(api) > 0; i++)
-		turn();
+	TURN_UNTIL(api_connections(api) == 0);
 	is_int(gone, 0);
 	server_stop();
 }
@@ -430,8 +422,7 @@ TEST(a_thousand_waited_for)
 	say(&c, buf_head(&b), buf_len(&b));
 	say(&c, "", 1);
 	buf_done(&b);
-	for (int i = 0; i < 10000 && list_empty(&watches); i++)
-		turn();
+	TURN_UNTIL(!list_empty(&watches));
 	end_jobs(1000);
 	for (; n < 1000; n++)
 		is_int(atoi(jobs_reply(&c, n < 999)), n + 1);
@@ -621,8 +612,7 @@ TEST(a_user_whose_buffers_are_full_is_told_so)
 		client_done(&c[i]);
 	}
 	ok(refused > 0 && refused < 80);
-	for (int i = 0; i < 2000 && api_connections(api) > 0; i++)
-		turn();
+	TURN_UNTIL(api_connections(api) == 0);
 	is_int(api_connections(api), 0);
 	server_stop();
 }

@@ -27,8 +27,7 @@ refused_field(struct client *c)
 static void
 until_connections(size_t n)
 {
-	for (int i = 0; i < 5000 && api_connections(api) > n; i++)
-		turn();
+	TURN_UNTIL(api_connections(api) <= n);
 	is_int(api_connections(api), n);
 }
 
@@ -733,7 +732,7 @@ events_reply(struct client *c, bool continues, int64_t *ret_next)
 	json_array_foreach (list, i, ev) {
 		json_t *edge = json_object_get(ev, "edge"), *p = json_object_get(ev, "progress");
 
-		is_int(json_object_size(ev), 12);
+		is_int(json_object_size(ev), 13);
 		ok(json_is_null(edge) == !json_is_null(p));
 		if (i)
 			text[n++] = ' ';

@@ -24,6 +24,15 @@ TEST(as_poll)
 	(void)close(fds[1]);
 }
 
+/* Valgrind keeps this limit to itself: the kernel has another one. */
+static bool
+limit_is_emulated(void)
+{
+	const char *preload = getenv("LD_PRELOAD");
+
+	return preload && strstr(preload, "vgpreload");
+}
+
 TEST(fewer_descriptors_allowed_than_waited_for)
 {
 	struct pollfd p[3] = {{.fd = -1, .events = POLLIN},
@@ -34,7 +43,8 @@ TEST(fewer_descriptors_allowed_than_waited_for)
 	need(getrlimit(RLIMIT_NOFILE, &was) == 0);
 	none = (struct rlimit){0, was.rlim_max};
 	need(setrlimit(RLIMIT_NOFILE, &none) == 0);
-	is_int(poll(p, 3, 0) < 0 ? errno : 0, EINVAL);
+	if (!limit_is_emulated())
+		is_int(poll(p, 3, 0) < 0 ? errno : 0, EINVAL);
 	/* For ever, for long, and not at all: it always comes back, and says that all may be ready.
 	 */
 	is_int(ready_poll(p, 3, -1), 2);

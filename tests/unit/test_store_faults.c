@@ -144,6 +144,7 @@ TEST(a_lock_of_another_process_is_busy_at_once)
 	struct locker l;
 	struct store *s;
 	struct mono t;
+	bool at_once = false;
 	pid_t pid;
 	int status;
 	char c;
@@ -163,9 +164,13 @@ TEST(a_lock_of_another_process_is_busy_at_once)
 	(void)close(l.ready[1]);
 	(void)close(l.release[0]);
 	need(read(l.ready[0], &c, 1) == 1);
-	t = mono_now();
-	is_int(store_begin(s, "t"), -EBUSY);
-	ok(mono_diff(mono_now(), t).ns < 100 * NSEC_PER_MSEC);
+	/* At once: who waits for the lock does so each time. */
+	for (int i = 0; i < 20 && !at_once; i++) {
+		t = mono_now();
+		is_int(store_begin(s, "t"), -EBUSY);
+		at_once = mono_diff(mono_now(), t).ns < 100 * NSEC_PER_MSEC;
+	}
+	ok(at_once);
 	ok(!store_in_txn(s) && !store_poisoned(s));
 	counts_are_real(s); /* reading goes on */
 	(void)close(l.release[1]);

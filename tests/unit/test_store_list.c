@@ -1,5 +1,7 @@
 /* test_store_list.c - walks over the store against a model, counts against counting, and a long
  * queue. */
+#include <time.h>
+
 #include "base/clock.h"
 #include "store_fixture.h"
 
@@ -343,12 +345,22 @@ rss_kib(void)
 	return kib;
 }
 
+/* What we took of the processor: what others did meanwhile does not count. */
+static int64_t
+cpu_ns(void)
+{
+	struct timespec t;
+
+	need(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) == 0);
+	return t.tv_sec * NSEC_PER_SEC + t.tv_nsec;
+}
+
 TEST(a_long_queue_is_on_disk_not_in_memory)
 {
 	enum { N = 200000 };
 	struct store_counts c;
 	struct store *s;
-	struct mono t;
+	int64_t t;
 	uint64_t id;
 	int32_t priority;
 	long before;
@@ -371,17 +383,17 @@ TEST(a_long_queue_is_on_disk_not_in_memory)
 #endif
 	need(store_counts(s, &c) == 0);
 	is_int(c.by_state[JOB_QUEUED], N);
-	t = mono_now();
+	t = cpu_ns();
 	for (int i = 0; i < 100; i++) {
 		need(store_lane_head(s, "default", 2, &id, &priority) == 0);
 		need(store_queue_overdue(s, INT64_MAX, &id, 1, &n) == 0);
 	}
-	printf("# head and deadline: %ld us\n", (long)(mono_diff(mono_now(), t).ns / 100000));
-	ok(mono_diff(mono_now(), t).ns < NSEC_PER_SEC); /* 10 ms each would be a walk */
+	printf("# head and deadline: %ld us\n", (long)((cpu_ns() - t) / 100000));
+	ok(cpu_ns() - t < NSEC_PER_SEC); /* 10 ms each would be a walk */
 	store_close(s);
-	t = mono_now();
+	t = cpu_ns();
 	s = store_must_open();
-	printf("# open: %ld us\n", (long)(mono_diff(mono_now(), t).ns / 1000));
-	ok(mono_diff(mono_now(), t).ns < NSEC_PER_SEC / 2);
+	printf("# open: %ld us\n", (long)((cpu_ns() - t) / 1000));
+	ok(cpu_ns() - t < NSEC_PER_SEC / 2);
 	store_close(s);
 }
