@@ -334,7 +334,7 @@ start_defer(struct engine *g, struct job *j, struct strv *env)
 	struct start_fx *f = calloc(1, sizeof(*f));
 	int r = f ? forward_row(g, j) : err_raise(-ENOMEM, "start a job");
 
-	if (r < 0) {
+	if (!f || r < 0) {
 		(void)job_free(j);
 		free(f);
 		return err_pass(r);
