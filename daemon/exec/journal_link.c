@@ -13,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -35,9 +36,12 @@ struct journal_link {
 	const char *path;
 	void (*on_change)(void *arg), (*on_lost)(void *arg);
 	void *arg;
-	int fd;         /* -1: not connected */
-	ev_io writable; /* there was no room */
-	ev_timer again; /* it was not there */
+	int fd;    /* -1: not connected */
+	dev_t dev; /* of the name, when it was */
+	ino_t ino;
+	struct timespec since; /* it was last changed */
+	ev_io writable;        /* there was no room */
+	ev_timer again;        /* it was not there */
 	ev_timer stuck;
 	double wait;
 	bool said;                      /* that it takes nothing */
@@ -93,11 +97,18 @@ later(struct journal_link *l, int error)
 static int
 link_open(struct journal_link *l)
 {
-	int fd = sock_connect(l->path, SOCK_DGRAM);
+	struct stat st;
+	int fd;
 
+	if (stat(l->path, &st) < 0)
+		return later(l, errno);
+	fd = sock_connect(l->path, SOCK_DGRAM);
 	if (fd < 0)
 		return later(l, -fd);
 	l->fd = fd;
+	l->dev = st.st_dev;
+	l->ino = st.st_ino;
+	l->since = st.st_ctim;
 	ev_io_set(&l->writable, fd, EV_WRITE);
 	return 0;
 }
@@ -244,12 +255,32 @@ journal_link_send(struct journal_link *l, const struct iovec *v, size_t n)
 	return later(l, errno);
 }
 
+/* Is the receiver still the one we are connected to? That its queue is empty may also mean that it
+ * is gone, with what lay there. A socket that can be connected to under a name that has not
+ * changed is the one that was bound to it. */
+static bool
+same_receiver(const struct journal_link *l)
+{
+	struct stat st;
+
+	return journal_link_look(l->path) == 0 && stat(l->path, &st) == 0 && st.st_dev == l->dev &&
+	       st.st_ino == l->ino && st.st_ctim.tv_sec == l->since.tv_sec &&
+	       st.st_ctim.tv_nsec == l->since.tv_nsec;
+}
+
 bool
-journal_link_taken(const struct journal_link *l)
+journal_link_taken(struct journal_link *l)
 {
 	int left = 0;
 
-	return l->fd < 0 || (ioctl(l->fd, SIOCOUTQ, &left) == 0 && left == 0);
+	if (l->fd < 0)
+		return true;
+	if (ioctl(l->fd, SIOCOUTQ, &left) < 0 || left > 0)
+		return false;
+	if (same_receiver(l))
+		return true;
+	(void)later(l, ECONNREFUSED);
+	return false;
 }
 
 bool

@@ -289,7 +289,7 @@ def _():
     j.hold()
     write_file(os.path.join(d.dir, "data"), b"".join(b"%06d\n" % i for i in range(2000)))
     id = done("cat", os.path.join(d.dir, "data"))
-    wait_until(lambda: d.sql(f"SELECT done FROM forward WHERE job = {id}") == [(0,)], "it to be on its way")
+    wait_until(j.pending, "it to be on its way")
     need(os.path.exists(d.output_path(id)), "not read, so not gone")
     j.away()
     j.back()

@@ -183,6 +183,29 @@ TEST(not_there_gone_and_back)
 	(void)journal_link_free(l);
 }
 
+TEST(what_it_took_along_was_not_read)
+{
+	int fd = journal();
+	struct journal_link *l = link_new();
+
+	is_int(send_text(l, "MESSAGE=a\n"), 0);
+	close(fd); /* nothing is in any queue any more */
+	ok(!journal_link_taken(l));
+	is_int(losses, 1);
+	unlink(path);
+	fd = journal();
+	run_until(&changes);
+	is_int(send_text(l, "MESSAGE=a\n"), 0);
+	unlink(path);
+	close(fd);
+	fd = journal(); /* another one, under the same name */
+	ok(!journal_link_taken(l));
+	is_int(losses, 2);
+	close(fd);
+	unlink(path);
+	(void)journal_link_free(l);
+}
+
 TEST(no_more_than_so_many)
 {
 	int fd = journal(), n = 0;

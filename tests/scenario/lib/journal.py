@@ -8,9 +8,11 @@
 
 The journalctl knows what ctxd asks of it: FIELD=VALUE matches, --reverse, --cursor=, the export format.
 """
+import fcntl
 import os
 import socket
 import struct
+import termios
 import threading
 
 from ctxtest import need
@@ -133,6 +135,10 @@ class Journal:
     def hold(self):
         """Nothing is read, until go_on(): the queue fills. One more may be under way."""
         self.gate.clear()
+
+    def pending(self):
+        """Does anything lie in the queue?"""
+        return struct.unpack("i", fcntl.ioctl(self.sock, termios.FIONREAD, b"\0" * 4))[0]
 
     def go_on(self):
         self.gate.set()
