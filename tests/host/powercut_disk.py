@@ -30,6 +30,7 @@ class Disk:
         self.dead = False
         self.struck = threading.Event()
         self.armed = None  # (what, how many more, which bytes)
+        self.serving = []  # threads, one for each connection of the machine
         self.flushes = 0
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.bind(path)
@@ -109,6 +110,10 @@ class Disk:
             return unflushed, lost
 
     def power_on(self):
+        """The machine is off. What it had sent, and what a busy computer has not read yet, goes nowhere first."""
+        for t in self.serving:
+            t.join()
+        self.serving.clear()
         with self.lock:
             self.dead, self.armed = False, None
             self.struck.clear()
@@ -126,7 +131,9 @@ class Disk:
                 conn, _ = self.sock.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(conn,), daemon=True).start()
+            t = threading.Thread(target=self._serve, args=(conn,), daemon=True)
+            t.start()
+            self.serving.append(t)
 
     def _serve(self, conn):
         with conn, conn.makefile("rb") as f:
@@ -166,8 +173,12 @@ class Disk:
                 return self._hang(f)
             data = self.read(offset, length)
         elif kind == WRITE:
-            if not self.write(offset, f.read(length), flags & FUA):
+            data = f.read(length)
+            if len(data) < length:  # the machine is gone
+                return False
+            if not self.write(offset, data, flags & FUA):
                 return self._hang(f)
+            data = b""
         elif kind == FLUSH:
             if not self.flush():
                 return self._hang(f)
