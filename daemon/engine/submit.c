@@ -184,6 +184,13 @@ notice_warn(const struct job *j, struct notices *n)
 }
 
 static void
+notice_past(const struct job *j, struct notices *n)
+{
+	if (j->not_before_us > 0 && j->not_before_us <= wall_to_usec(wall_now()))
+		notice_add(n, "not_before: that time is past: the job starts as soon as it can");
+}
+
+static void
 notice_retries(const struct policy *p, const struct job *j, struct notices *n)
 {
 	const struct policy_class *c = policy_class_find(p, j->class_name);
@@ -295,6 +302,7 @@ submit_new(struct engine *g, const struct requester *who, const struct submit_ar
 	limits_notice(g, j, n);
 	notice_earlier(j, n);
 	notice_warn(j, n);
+	notice_past(j, n);
 	notice_retries(g->policy, j, n);
 	e = depend_take(g, submit_owner(who, a), a, j, &depend, r);
 	if (e == 0)
