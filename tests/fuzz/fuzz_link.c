@@ -104,6 +104,13 @@ on_swept(void *arg, uint64_t id, uint32_t attempt, bool certain, uint32_t killed
 	(void)exec_forget(x, id, attempt);
 }
 
+static void
+on_note(void *arg, enum log_level l, uint64_t id, uint32_t attempt, const char *what)
+{
+	(void)arg, (void)l, (void)id, (void)attempt;
+	assert(*what);
+}
+
 static uint64_t
 last_seq(void *arg)
 {
@@ -272,7 +279,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.runtime_dir = harness_dir(),
 		.uuid = uuid,
 		.ops = {on_up, on_down, on_dir, on_spawn_failed, on_hello, on_stopping, on_progress,
-			on_extended, on_end, on_silent, on_swept},
+			on_extended, on_end, on_silent, on_swept, on_note},
 	};
 	struct input in = {data, size};
 	struct ctx_err e;
