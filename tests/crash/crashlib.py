@@ -102,11 +102,16 @@ class Trial:
     def running(self):
         return self.d.running()
 
+    def ended(self):
+        """Exit status of the ctxd that is dying."""
+        self.wait(lambda: not self.running(), "ctxd to end")
+        return self.d.proc.wait()
+
     def up(self, armed=True):
         """Start ctxd, until it serves and can start jobs; or dies."""
         self.drop()
         if self.d.proc:
-            self.d.proc.wait()
+            self.ended()
             self.d.proc = None
         self.d.start(env=self.env if armed else None, wait=False, prefix=self.prefix if armed else ())
         self.wait(lambda: self.serves() or not self.running(), "ctxd and its spawner to be up")
@@ -247,6 +252,8 @@ class Trial:
                 return False
             try:
                 if not self.running():
+                    if self.passed():  # since it was looked for: that is how ctxd ended
+                        break
                     self.up()
                 if again:
                     again()
@@ -267,7 +274,7 @@ class Trial:
         victim = self.wait(pid, "the id of who died")
         self.wait(lambda: ctxtest.exited(victim), f"process {victim} to die at {self.point}")
         if self.point.startswith("ctxd.") and self.d.proc:
-            code = self.d.proc.wait()
+            code = self.ended()
             if code != -signal.SIGKILL:
                 raise Vain(f"ctxd ended with {code} instead of SIGKILL")
             if self.d.proc.pid != victim:
@@ -276,7 +283,7 @@ class Trial:
             also = self.env["CTX_CRASH_AT"].rpartition("+")[2]
             kinds = {"all": (b"ctxd\n", b"ctx-spawner\n", b"ctx-monitor\n"), "ctxd": (b"ctxd\n",), "spawner": (b"ctx-spawner\n",)}[also]
             if b"ctxd\n" in kinds and self.d.proc:
-                self.d.proc.wait()
+                self.ended()
 
     def reboot(self):
         """As near to a power cut as one gets without one: every process is killed, the run directory is of memory, and the
