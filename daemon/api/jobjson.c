@@ -20,23 +20,6 @@ enum { COMMAND_MAX = 200, VALUE_NAME_MAX = 64 };
 
 static const char ellipsis[] = "\xe2\x80\xa6";
 
-void
-jobjson_time(struct jw *j, const char *key, int64_t us)
-{
-	char text[CLOCK_TEXT];
-
-	jw_str(j, key, us ? wall_format(wall_usec(us), text, sizeof(text)) : NULL);
-}
-
-static void
-put_int_or_null(struct jw *j, const char *key, bool has, int64_t v)
-{
-	if (has)
-		jw_int(j, key, v);
-	else
-		jw_null(j, key);
-}
-
 static void
 put_strv(struct jw *j, const char *key, const struct strv *v)
 {
@@ -110,7 +93,7 @@ put_trace(struct jw *j, const struct job *job)
 static void
 put_context(struct jw *j, const struct job *job)
 {
-	put_int_or_null(j, "parent", job->parent != 0, (int64_t)job->parent);
+	jw_int_if(j, "parent", job->parent != 0, (int64_t)job->parent);
 	put_inherit(j, job->inherit);
 	put_values(j, &job->values);
 	put_trace(j, job);
@@ -143,7 +126,7 @@ jobjson_progress(struct jw *j, const struct job *job)
 	else
 		jw_null(j, "percent");
 	jw_str(j, "text", job->progress_text);
-	jobjson_time(j, "at", job->progress_us);
+	jw_time(j, "at", job->progress_us);
 	jw_obj_close(j);
 }
 
@@ -225,7 +208,7 @@ put_retries(struct jw *j, const struct job *job)
 {
 	jw_int(j, "retries", job->retries);
 	jw_int(j, "retried", job->retried);
-	put_int_or_null(j, "backoff_usec", job->backoff_us != 0, job->backoff_us);
+	jw_int_if(j, "backoff_usec", job->backoff_us != 0, job->backoff_us);
 	put_waiting(j, job);
 }
 
@@ -237,18 +220,18 @@ put_run(struct jw *j, const struct job *job)
 
 	jobjson_progress(j, job);
 	put_last(j, job);
-	jobjson_time(j, "ready_at", job->ready_us);
+	jw_time(j, "ready_at", job->ready_us);
 	put_boot(j, job);
 	jw_str(j, "phase", phase(job));
-	jobjson_time(j, "seen_at", job->seen_us);
+	jw_time(j, "seen_at", job->seen_us);
 	jw_bool(j, "bound", job->bound);
-	put_int_or_null(j, "warn_usec", job->warn_us != 0, job->warn_us);
+	jw_int_if(j, "warn_usec", job->warn_us != 0, job->warn_us);
 	jw_str(j, "warn_signal",
 	       job->warn_us ? text_signal_name(job->warn_signal ? job->warn_signal : SIGUSR1, sig,
 					       sizeof(sig))
 			    : NULL);
-	put_int_or_null(j, "watchdog_usec", job->watchdog_us != 0, job->watchdog_us);
-	put_int_or_null(j, "stdin_bytes", job->has_stdin, (int64_t)job->stdin_bytes);
+	jw_int_if(j, "watchdog_usec", job->watchdog_us != 0, job->watchdog_us);
+	jw_int_if(j, "stdin_bytes", job->has_stdin, (int64_t)job->stdin_bytes);
 }
 
 static void
@@ -265,10 +248,10 @@ put_deadline(struct jw *j, const struct job *job)
 {
 	char sig[16];
 
-	put_int_or_null(j, "timeout_usec", job->timeout_us != 0, job->timeout_us);
-	put_int_or_null(j, "timeout_requested_usec", job->timeout_requested_us != 0,
-			job->timeout_requested_us);
-	jobjson_time(j, "deadline_at", job->deadline_us);
+	jw_int_if(j, "timeout_usec", job->timeout_us != 0, job->timeout_us);
+	jw_int_if(j, "timeout_requested_usec", job->timeout_requested_us != 0,
+		  job->timeout_requested_us);
+	jw_time(j, "deadline_at", job->deadline_us);
 	jw_str(j, "deadline_rule", job_rule_name(job->deadline_rule));
 	jw_int(j, "grace_usec", job->grace_us);
 	jw_str(j, "stop_signal", text_signal_name(job->stop_signal, sig, sizeof(sig)));
@@ -277,9 +260,9 @@ put_deadline(struct jw *j, const struct job *job)
 static void
 put_end(struct jw *j, const struct job *job)
 {
-	put_int_or_null(j, "exit_code", job->has_exit_code, job->exit_code);
-	put_int_or_null(j, "signal", job->signal != 0, job->signal);
-	put_int_or_null(j, "leftovers", job->has_leftovers, job->leftovers);
+	jw_int_if(j, "exit_code", job->has_exit_code, job->exit_code);
+	jw_int_if(j, "signal", job->signal != 0, job->signal);
+	jw_int_if(j, "leftovers", job->has_leftovers, job->leftovers);
 	jw_bool(j, "survivors_possible", job->survivors_possible);
 	jw_str(j, "err", job_err(job));
 	jw_str(j, "cause", job->cause);
@@ -298,10 +281,9 @@ put_usage(struct jw *j, const struct job *job)
 	jw_int(j, "user_usec", (int64_t)job->user_us);
 	jw_int(j, "system_usec", (int64_t)job->system_us);
 	jw_int(j, "max_rss_bytes", (int64_t)job->max_rss_bytes);
-	put_int_or_null(j, "memory_peak_bytes", job->has_memory_peak,
-			(int64_t)job->memory_peak_bytes);
-	put_int_or_null(j, "io_read_bytes", job->has_io, (int64_t)job->io_read_bytes);
-	put_int_or_null(j, "io_write_bytes", job->has_io, (int64_t)job->io_write_bytes);
+	jw_int_if(j, "memory_peak_bytes", job->has_memory_peak, (int64_t)job->memory_peak_bytes);
+	jw_int_if(j, "io_read_bytes", job->has_io, (int64_t)job->io_read_bytes);
+	jw_int_if(j, "io_write_bytes", job->has_io, (int64_t)job->io_write_bytes);
 	jw_obj_close(j);
 }
 
@@ -329,7 +311,7 @@ put_resolution(struct jw *j, const struct job *job)
 	jw_str(j, "as", job->resolution_as);
 	jw_str(j, "note", job->resolution_note);
 	jw_int(j, "by", job->resolution_by);
-	jobjson_time(j, "at", job->resolution_at_us);
+	jw_time(j, "at", job->resolution_at_us);
 	jw_obj_close(j);
 }
 
@@ -360,11 +342,11 @@ jobjson_job(struct jw *j, const char *key, const struct job *job)
 	jw_int(j, "priority", job->priority);
 	jw_int(j, "attempt", job->attempt);
 	put_retries(j, job);
-	jobjson_time(j, "submitted_at", job->submitted_us);
-	jobjson_time(j, "started_at", job->started_us);
-	jobjson_time(j, "ended_at", job->ended_us);
+	jw_time(j, "submitted_at", job->submitted_us);
+	jw_time(j, "started_at", job->started_us);
+	jw_time(j, "ended_at", job->ended_us);
 	put_deadline(j, job);
-	put_int_or_null(j, "pid", job->pid != 0, job->pid);
+	jw_int_if(j, "pid", job->pid != 0, job->pid);
 	put_end(j, job);
 	put_run(j, job);
 	put_stream(j, "output", job->out_bytes, job->out_dropped);
@@ -426,7 +408,7 @@ jobjson_summary(struct jw *j, const char *key, const struct job *job)
 	jw_obj_open(j, key);
 	jw_int(j, "id", (int64_t)job->id);
 	jw_str(j, "kind", jobjson_kind(job->kind));
-	put_int_or_null(j, "parent", job->parent != 0, (int64_t)job->parent);
+	jw_int_if(j, "parent", job->parent != 0, (int64_t)job->parent);
 	jw_str(j, "name", job->name);
 	jw_str(j, "class", job->class_name ? job->class_name : "default");
 	jw_str(j, "state", job_state_name(job->state));
@@ -434,12 +416,12 @@ jobjson_summary(struct jw *j, const char *key, const struct job *job)
 	jw_str(j, "user", job->user);
 	put_command(j, &job->argv);
 	put_waiting(j, job);
-	jobjson_time(j, "submitted_at", job->submitted_us);
-	jobjson_time(j, "started_at", job->started_us);
-	jobjson_time(j, "ended_at", job->ended_us);
-	jobjson_time(j, "deadline_at", job->deadline_us);
-	put_int_or_null(j, "exit_code", job->has_exit_code, job->exit_code);
-	put_int_or_null(j, "signal", job->signal != 0, job->signal);
+	jw_time(j, "submitted_at", job->submitted_us);
+	jw_time(j, "started_at", job->started_us);
+	jw_time(j, "ended_at", job->ended_us);
+	jw_time(j, "deadline_at", job->deadline_us);
+	jw_int_if(j, "exit_code", job->has_exit_code, job->exit_code);
+	jw_int_if(j, "signal", job->signal != 0, job->signal);
 	jw_str(j, "cause", job->cause);
 	jw_bool(j, "half_processed", job_half_processed(job));
 	jw_obj_close(j);

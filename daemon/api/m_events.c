@@ -127,7 +127,7 @@ put_event(struct jw *j, const struct store_event *ev)
 	jw_str(j, "kind", jobjson_kind(ev->kind));
 	jw_int(j, "uid", ev->uid);
 	jw_int(j, "attempt", ev->e.attempt);
-	jobjson_time(j, "at", ev->e.at_us);
+	jw_time(j, "at", ev->e.at_us);
 	put_state(j, "from", ev->e.from);
 	put_state(j, "to", (int)ev->e.to);
 	jw_str(j, "cause", ev->e.cause);
@@ -150,7 +150,7 @@ put_progress(struct jw *j, const struct job *job)
 	jw_str(j, "kind", jobjson_kind(job->kind));
 	jw_int(j, "uid", job->uid);
 	jw_int(j, "attempt", job->attempt);
-	jobjson_time(j, "at", job->progress_us);
+	jw_time(j, "at", job->progress_us);
 	jw_null(j, "from");
 	jw_null(j, "to");
 	jw_null(j, "cause");

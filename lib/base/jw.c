@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/jw.h"
 #include "base/text.h"
 
@@ -219,6 +220,23 @@ void
 jw_null(struct jw *j, const char *key)
 {
 	literal(j, key, "null", 4);
+}
+
+void
+jw_int_if(struct jw *j, const char *key, bool has, int64_t v)
+{
+	if (has)
+		jw_int(j, key, v);
+	else
+		jw_null(j, key);
+}
+
+void
+jw_time(struct jw *j, const char *key, int64_t us)
+{
+	char text[CLOCK_TEXT];
+
+	jw_str(j, key, us ? wall_format(wall_usec(us), text, sizeof(text)) : NULL);
 }
 
 void

@@ -26,6 +26,9 @@ void jw_arr_close(struct jw *j);
 void jw_str(struct jw *j, const char *key, const char *s); /* S NULL: null */
 void jw_strn(struct jw *j, const char *key, const char *s, size_t n);
 void jw_int(struct jw *j, const char *key, int64_t v);
+void jw_int_if(struct jw *j, const char *key, bool has, int64_t v); /* HAS false: null */
+/* US since 1970 as RFC 3339; 0: null. */
+void jw_time(struct jw *j, const char *key, int64_t us);
 void jw_bool(struct jw *j, const char *key, bool v);
 void jw_null(struct jw *j, const char *key);
 void jw_base64(struct jw *j, const char *key, const void *p, size_t n); /* RFC 4648, padded */
