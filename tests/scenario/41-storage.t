@@ -29,13 +29,7 @@ def mount():
 
 def fill():
     path = os.path.join(d.state, "ballast")
-    with open(path, "ab", buffering=0) as f:
-        for size in (65536, 4096, 1):
-            try:
-                while True:
-                    f.write(b"x" * size)
-            except OSError:
-                pass
+    fill_up(path)
     return path
 
 

@@ -84,11 +84,7 @@ def small(path, size):
 
 def fill(where):
     path = os.path.join(where, "ballast")
-    with open(path, "ab", buffering=0) as f:
-        for size in (65536, 4096, 1):
-            with contextlib.suppress(OSError):
-                while True:
-                    f.write(b"x" * size)
+    fill_up(path)
     return path
 
 

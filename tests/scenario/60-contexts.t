@@ -636,16 +636,6 @@ def rows(e):
         return None
 
 
-def fill(path):
-    with open(path, "ab", buffering=0) as f:
-        for size in (65536, 4096, 1):
-            try:
-                while True:
-                    f.write(b"x" * size)
-            except OSError:
-                pass
-
-
 def full_disk(e):
     e.start()
     told = os.path.join(e.dir, "told")
@@ -665,7 +655,7 @@ def full_disk(e):
         """A scope, and the rows, when the disk is full before its deadline."""
         soon = e.call("Scope", timeout_usec=seconds * S)["job"]
         before = rows(e)
-        fill(ballast)
+        fill_up(ballast)
         if time.time() < epoch(soon["deadline_at"]):
             return soon, before
         os.unlink(ballast)

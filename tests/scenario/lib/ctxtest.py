@@ -42,7 +42,7 @@ import traceback
 
 __all__ = [
     "BUILD", "CTXCTL", "CTXD", "SPAWNER", "Daemon", "Result", "case", "case_if", "cgroup_parent", "ctl_env", "diag", "exited",
-    "in_time", "is_", "like", "main", "need", "ok", "pids_with", "proc_state", "run", "skip", "unlike", "wait_until",
+    "fill_up", "in_time", "is_", "like", "main", "need", "ok", "pids_with", "proc_state", "run", "skip", "unlike", "wait_until",
 ]
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
@@ -281,6 +281,17 @@ def ctl_env(sock=None, env=None):
         e["CTXD_SOCKET"] = sock
     e.update(env or {})
     return {k: v for k, v in e.items() if v is not None}
+
+
+def fill_up(path):
+    """Let the file PATH take what its file system has left, to the last byte."""
+    with open(path, "ab", buffering=0) as f:
+        for size in (65536, 4096, 1):
+            try:
+                while True:
+                    f.write(b"x" * size)
+            except OSError:
+                pass
 
 
 def run(argv, input=None, env=None, cwd=None, timeout=None, uid=None, gid=None):
