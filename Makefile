@@ -36,6 +36,8 @@ override LDFLAGS += -pie -Wl,-z,relro,-z,now $(if $(SANITIZE),-fsanitize=$(SANIT
 STATIC := $(if $(SANITIZE),,-static-pie)
 # Empty where the distribution has no libjansson.a.
 STATIC_CTXCTL ?= $(STATIC)
+# clang takes -pie beside -static-pie for a mistake.
+static_ldflags = $(if $(1),$(filter-out -pie,$(LDFLAGS)) $(1),$(LDFLAGS))
 
 EV_LIBS := -lev
 JANSSON_CFLAGS := $(shell $(PKGCONFIG) --cflags jansson 2>/dev/null)
@@ -77,9 +79,9 @@ lib: $(SHARED)
 $(B)/ctxd: $(call objs,daemon) $(call lib,api engine exec store core varlink record trace base)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(EV_LIBS) $(SQLITE_LIBS) $(INIH_LIBS) $(JANSSON_LIBS)
 $(B)/ctxctl: $(call objs,cli) $(call lib,client metrics varlink base)
-	$(CC) $(CFLAGS) $(LDFLAGS) $(STATIC) -o $@ $^ $(JANSSON_LIBS) -lm
+	$(CC) $(CFLAGS) $(call static_ldflags,$(STATIC_CTXCTL)) -o $@ $^ $(JANSSON_LIBS) -lm
 $(B)/ctx-spawner: $(call objs,spawner) $(call lib,record base)
-	$(CC) $(CFLAGS) $(LDFLAGS) $(STATIC) -o $@ $^
+	$(CC) $(CFLAGS) $(call static_ldflags,$(STATIC)) -o $@ $^
 
 $(B)/ctx-exporter: $(call objs,exporter) $(call lib,client metrics varlink base)
 	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(EXPORTER_LIBS) $(JANSSON_LIBS) -lm
