@@ -3,8 +3,9 @@
 
 #include "core/policy.h"
 
-/* Two readings of two clocks are never of one moment: within this span of the inherited deadline an
- * extension has reached it. */
+/* Two readings of two clocks are never of one moment: clocks that differ by less than this from
+ * what they were have not been set, and within it an extension has reached the inherited deadline.
+ */
 #define SAME_MOMENT_NS (100 * NSEC_PER_MSEC)
 
 /* The most that is allowed, and whose word that is. Where both maxima are the same, the class's is
@@ -95,11 +96,16 @@ deadline_scope(const struct policy *p, struct job *j, struct wall now_wall, stru
 	settle(j, now_wall, now_mono);
 }
 
-/* The inherited deadline on CLOCK_BOOTTIME, as the clocks stand now. */
-static int64_t
-inherited_ns(const struct job *j, struct wall now_wall, struct mono now_mono)
+int64_t
+deadline_moment(const struct job *j, int64_t at_us, struct wall now_wall, struct mono now_mono)
 {
-	return mono_add(now_mono, wall_diff(wall_usec(j->inherited_us), now_wall)).ns;
+	struct mono from_deadline =
+		mono_add((struct mono){j->deadline_boot_ns},
+			 wall_diff(wall_usec(at_us), wall_usec(j->deadline_us)));
+	struct mono from_now = mono_add(now_mono, wall_diff(wall_usec(at_us), now_wall));
+	int64_t apart = mono_diff(from_now, from_deadline).ns;
+
+	return (-SAME_MOMENT_NS < apart && apart < SAME_MOMENT_NS ? from_deadline : from_now).ns;
 }
 
 int64_t
@@ -115,8 +121,9 @@ deadline_limit(const struct policy *p, const struct job *j, struct wall now_wall
 
 	if (j->inherited_us <= 0)
 		return limit;
-	inherited = j->deadline_rule == RULE_INHERITED ? j->deadline_boot_ns
-						       : inherited_ns(j, now_wall, now_mono);
+	inherited = j->deadline_rule == RULE_INHERITED
+			    ? j->deadline_boot_ns
+			    : deadline_moment(j, j->inherited_us, now_wall, now_mono);
 	return inherited < limit ? inherited : limit;
 }
 
@@ -130,6 +137,6 @@ deadline_extend(struct job *j, int64_t deadline_ns, struct wall now_wall, struct
 	j->timeout_us = j->deadline_us - j->started_us;
 	j->deadline_rule = RULE_EXTENDED;
 	if (j->inherited_us > 0 &&
-	    deadline_ns >= inherited_ns(j, now_wall, now_mono) - SAME_MOMENT_NS)
+	    deadline_ns >= deadline_moment(j, j->inherited_us, now_wall, now_mono) - SAME_MOMENT_NS)
 		j->deadline_rule = RULE_INHERITED;
 }

@@ -34,6 +34,12 @@ deadline_start(const struct policy *p, struct job *j, struct wall now_wall, stru
 void
 deadline_scope(const struct policy *p, struct job *j, struct wall now_wall, struct mono now_mono);
 
+/* The moment AT_US (wall clock, us) on CLOCK_BOOTTIME (ns), for J, which has been started. As long
+ * as the clocks stand to each other as when J got its deadline, it is exact: the deadline as it is
+ * shown, in deadline_us, gives deadline_boot_ns. If one was set since, as they stand now. */
+int64_t
+deadline_moment(const struct job *j, int64_t at_us, struct wall now_wall, struct mono now_mono);
+
 /* Latest deadline (CLOCK_BOOTTIME) to which J, which has been started, may be extended: the
  * maximum from its start, never past an inherited deadline. A deadline that is the inherited one
  * already is its own limit, whatever the clock was set to since. */

@@ -172,7 +172,7 @@ extended(struct engine *g, const struct job *j, int64_t by_us, int64_t to_us, in
 	int64_t want;
 
 	if (to_us)
-		want = mono_add(mono_now(), wall_diff(wall_usec(to_us), wall_now())).ns;
+		want = deadline_moment(j, to_us, wall_now(), mono_now());
 	else
 		want = mono_add((struct mono){j->deadline_boot_ns}, dur_usec(by_us)).ns;
 	/* A job's monitor stops it now, whether we have heard of that or not. */

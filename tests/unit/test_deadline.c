@@ -297,6 +297,27 @@ TEST(limit_of_extending_what_inherits)
 	       j.deadline_boot_ns);
 }
 
+TEST(moments)
+{
+	_cleanup_(policy_freep) struct policy *p = example();
+	const struct job j = inheriting(p, 10 * SEC, 0, 0);
+	const struct mono later = {BOOT0 + 2 * NSEC_PER_SEC};
+	const struct wall wall = wall_usec(WALL0 + 2 * SEC);
+
+	for (int off = -9000; off <= 9000; off += 3000) { /* what passes between two readings, ns */
+		struct mono read = mono_add(later, (struct dur){off});
+
+		is_int(deadline_moment(&j, j.deadline_us, wall, read), j.deadline_boot_ns);
+		is_int(deadline_moment(&j, j.deadline_us + 1, wall, read),
+		       j.deadline_boot_ns + NSEC_PER_USEC);
+	}
+	/* the wall clock was set back by an hour */
+	is_int(deadline_moment(&j, j.deadline_us, wall_usec(WALL0 + 2 * SEC - 3600 * SEC), later),
+	       j.deadline_boot_ns + 3600 * NSEC_PER_SEC);
+	is_int(deadline_moment(&j, j.deadline_us, wall_usec(WALL0 + 2 * SEC + 5 * SEC), later),
+	       j.deadline_boot_ns - 5 * NSEC_PER_SEC);
+}
+
 TEST(extending)
 {
 	const struct wall wall = wall_usec(WALL0 + 2 * SEC);

@@ -262,14 +262,21 @@ class Job:
         self.monitor = self.hello.monitor_pid
         return self
 
+    def order(self, kind, payload):
+        """As ctxd does: whether the monitor is still there to hear it, END says."""
+        try:
+            self.link.send(frame(kind, payload, self.id, self.attempt))
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+
     def stop(self, flags=0, cause=CAUSE_REQUEST):
-        self.link.send(frame(STOP, struct.pack("=II", flags, cause), self.id, self.attempt))
+        self.order(STOP, struct.pack("=II", flags, cause))
 
     def extend(self, deadline_ns):
-        self.link.send(frame(EXTEND, struct.pack("=q", deadline_ns), self.id, self.attempt))
+        self.order(EXTEND, struct.pack("=q", deadline_ns))
 
     def signal(self, signo, flags=0):
-        self.link.send(frame(SIGNAL, struct.pack("=iI", signo, flags), self.id, self.attempt))
+        self.order(SIGNAL, struct.pack("=iI", signo, flags))
 
     def said(self, what="the job to say it", link=None, **fields):
         """PROGRESS frames are read until one has FIELDS; that one."""
