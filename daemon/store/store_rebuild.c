@@ -31,8 +31,8 @@ struct rebuild {
 	struct store *to;
 	sqlite3 *from;
 	const struct store_recover_options *o;
-	uint64_t max_id, max_seq, max_edge; /* seen anywhere */
-	uint64_t dropped, begun;            /* jobs */
+	uint64_t max_id, max_seq, max_edge, max_span; /* seen anywhere */
+	uint64_t dropped, begun, held;                /* jobs */
 };
 
 __attribute__((format(printf, 2, 3))) static void
@@ -136,10 +136,43 @@ meta_put(struct rebuild *b)
 	return 0;
 }
 
+/* What administrators said of the queue: a few rows, all of them or, with a word, what can be read.
+ */
+static int
+copy_control(struct rebuild *b)
+{
+	sqlite3_stmt *in = NULL, *out = NULL;
+	int from = sqlite3_prepare_v2(b->from, "SELECT kind, class, at, by_uid FROM queue_control",
+				      -1, &in, NULL),
+	    to = sqlite3_prepare_v2(b->to->db,
+				    "INSERT OR IGNORE INTO queue_control(kind, class, at, by_uid)"
+				    " VALUES(?, ?, ?, ?)",
+				    -1, &out, NULL);
+
+	while (to == SQLITE_OK && from == SQLITE_OK) {
+		from = sqlite3_step(in);
+		if (from != SQLITE_ROW)
+			break;
+		from = SQLITE_OK;
+		for (int i = 0; i < 4 && to == SQLITE_OK; i++)
+			to = sqlite3_bind_value(out, i + 1, sqlite3_column_value(in, i));
+		to = to == SQLITE_OK ? sqlite3_step(out) : to;
+		(void)sqlite3_reset(out);
+		to = to == SQLITE_DONE || (to & 0xff) == SQLITE_CONSTRAINT ? SQLITE_OK : to;
+	}
+	(void)sqlite3_finalize(in);
+	(void)sqlite3_finalize(out);
+	if (from != SQLITE_DONE)
+		say(b, "queue_control: not all of it can be read: look whether what was paused "
+		       "still is (`ctxctl status`)");
+	return to == SQLITE_OK ? 0 : store_db_fail(b->to, to, "queue_control");
+}
+
 static int
 copy_all(struct rebuild *b, bool *ret_nothing)
 {
-	struct store_salvage meta = {0}, history = {0}, env = {0}, job = {0}, forward = {0};
+	struct store_salvage meta = {0}, history = {0}, env = {0}, job = {0}, forward = {0},
+			     outbox = {0};
 	uint64_t ids;
 	int r;
 
@@ -166,8 +199,15 @@ copy_all(struct rebuild *b, bool *ret_nothing)
 		r = copy_table(b, "job", ids, &job);
 	if (r == 0)
 		r = copy_table(b, "forward", 0, &forward);
+	b->max_span = max_u64(ask(b->from, "SELECT seq FROM sqlite_sequence WHERE name = 'outbox'"),
+			      ask(b->from, "SELECT max(seq) FROM outbox"));
+	if (r == 0)
+		r = copy_table(b, "outbox", b->max_span, &outbox);
+	if (r == 0)
+		r = copy_control(b);
 	if (r < 0)
 		return r;
+	b->max_span = max_u64(b->max_span, outbox.max);
 	b->max_id = max_u64(b->max_id, max_u64(job.max, env.max));
 	b->max_seq = max_u64(b->o->seq_floor, ask(b->to->db, "SELECT max(seq) FROM job"));
 	*ret_nothing = meta.saved + history.saved + job.saved == 0;
@@ -175,13 +215,6 @@ copy_all(struct rebuild *b, bool *ret_nothing)
 }
 
 /* ---- what must not be given twice */
-
-/* For whom a job waited is not kept: it is held, for somebody to look. */
-static int
-hold_waiting(struct rebuild *b)
-{
-	return run(b, "UPDATE job SET held = 1, waits = 0 WHERE state = 1 AND waits > 0");
-}
 
 static int
 raise_numbers(struct rebuild *b)
@@ -199,6 +232,13 @@ raise_numbers(struct rebuild *b)
 		       "DELETE FROM sqlite_sequence WHERE name = 'job';"
 		       "INSERT INTO sqlite_sequence(name, seq) VALUES('job', %" PRIu64 ")",
 		       b->max_id);
+	if (r == 0)
+		r = run(b, sql);
+	/* Whoever took spans may still tell to forget them. */
+	(void)snprintf(sql, sizeof(sql),
+		       "DELETE FROM sqlite_sequence WHERE name = 'outbox';"
+		       "INSERT INTO sqlite_sequence(name, seq) VALUES('outbox', %" PRIu64 ")",
+		       b->max_span + MARGIN);
 	if (r == 0)
 		r = run(b, sql);
 	if (r == 0)
@@ -231,10 +271,36 @@ interrupt(struct rebuild *b, struct job *j)
 	j->known_by = KNOWN_BY_RECOVERY;
 	j->survivors_possible = true;
 	j->ended_us = b->o->now_us;
+	j->not_before_us = 0;
+	j->held = false;
+	j->waits = 0;
 	r = store_job_update(b->to, j, JOB_QUEUED);
 	if (r == 0)
 		r = store_history_add(b->to, &e);
 	b->begun++;
+	return r == 0 ? 0 : err_fold(r);
+}
+
+/* For whom it waited is not kept: it is held, for somebody to look. */
+static int
+hold(struct rebuild *b, struct job *j)
+{
+	struct store_edge e = {.job = j->id,
+			       .attempt = j->attempt,
+			       .at_us = b->o->now_us,
+			       .from = (int)JOB_QUEUED,
+			       .to = JOB_QUEUED,
+			       .cause = "held: the database was damaged, and for whom it waited is "
+					"not known any more",
+			       .by_uid = -1};
+	int r;
+
+	j->held = true;
+	j->waits = 0;
+	r = store_job_update(b->to, j, JOB_QUEUED);
+	if (r == 0)
+		r = store_history_add(b->to, &e);
+	b->held++;
 	return r == 0 ? 0 : err_fold(r);
 }
 
@@ -270,6 +336,8 @@ check_job(struct rebuild *b, uint64_t id)
 	if (r == 0 && j->state == JOB_QUEUED && j->kind == JOB_KIND_JOB && b->o->begun &&
 	    b->o->begun(b->o->arg, id, j->attempt, j->requeues > 0))
 		r = interrupt(b, j);
+	else if (r == 0 && j->state == JOB_QUEUED && j->waits > 0)
+		r = hold(b, j);
 	return r == 0 ? 0 : err_fold(r);
 }
 
@@ -337,8 +405,6 @@ finish(struct rebuild *b)
 	if (r == 0)
 		r = raise_numbers(b);
 	if (r == 0)
-		r = hold_waiting(b);
-	if (r == 0)
 		r = check_jobs(b);
 	if (r == 0)
 		r = drop_orphans(b);
@@ -349,6 +415,11 @@ finish(struct rebuild *b)
 		    "%" PRIu64 " jobs that were queued are interrupted now, because they left "
 		    "traces of having been started",
 		    b->begun);
+	if (r == 0 && b->held > 0)
+		say(b,
+		    "%" PRIu64 " jobs that waited for others are held, because for whom is not "
+		    "kept: `ctxctl release` lets them go",
+		    b->held);
 	return r;
 }
 

@@ -235,6 +235,49 @@ def _():
     e.cleanup()
 
 
+@case("what was told to the queue still holds; who waited for others is held, and that is said; spans wait on")
+def _():
+    e = Daemon(conf="[traces]\noutbox = 100\n[class batch]\n[class web]\n")
+    blocker = e.submit("sleep", "1000")
+    done = e.submit("true")
+    e.wait_end(done)
+    e.ctl_ok("pause", "batch")
+    paused = e.submit("-c", "batch", "true")
+    waits = [e.submit("--after", f"{blocker}:any", "true") for _ in range(2)]
+    e.ctl_ok("hold", waits[1])
+    plain = e.submit("-c", "batch", "--after", done, "true")
+    e.ctl_ok("drain")
+    last = e.sql("SELECT max(seq) FROM outbox")[0][0]
+    spans = e.sql("SELECT seq, span FROM outbox")
+    need(len(spans) == 1, "a span waits")
+    e.kill9()
+    db = sqlite3.connect(e.db)
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+    _, root = tree_pages(e.db, "job_by_uid")
+    patch(e.db, (root - 1) * PAGE, b"\x55" * PAGE)
+    r = run(e.command() + ["--recover-db"], env=e.environment())
+    is_(r.code, 0, r.err)
+    like(r.out, r"(?m)^2 jobs that waited for others are held, .*`ctxctl release`")
+    like(r.out, "(?m)^outbox: 1 rows saved, all of it$")
+    is_(e.sql("SELECT seq, span FROM outbox"), spans)
+    ok(e.sql("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'")[0][0] > last, "no number of a span is given twice")
+    e.start()
+    s = e.json("status")
+    is_((s["draining"], s["paused"], s["paused_classes"]), (True, False, ["batch"]))
+    is_({i: e.job(i)["waiting_for"] for i in (paused, plain, *waits)},
+        {paused: "resume", plain: "resume", waits[0]: "release", waits[1]: "release"})
+    like(e.ctl_ok("events", waits[0]), "held: the database was damaged, and for whom it waited is not known any more")
+    e.ctl_ok("resume")
+    for i in (paused, plain):
+        is_(e.wait_end(i)["state"], "succeeded")
+    e.ctl_ok("release", *waits)
+    for i in waits:
+        is_(e.wait_end(i)["state"], "succeeded", "an operator lets it go")
+    e.ctl_ok("cancel", "--now", "--wait", blocker)
+    e.cleanup()
+
+
 @case("the database itself is missing, its WAL is there")
 def _():
     e = Daemon()
