@@ -59,15 +59,8 @@ static int
 list_row(void *arg, const struct job *job)
 {
 	struct list_op *l = arg;
-	struct job queued;
 
-	if (job->state == JOB_QUEUED) { /* what of it is in no row; its strings stay the other's */
-		queued = *job;
-		queued.paused = engine_paused(l->engine, job->class_name);
-		l->put(&l->j, NULL, &queued);
-	} else {
-		l->put(&l->j, NULL, job);
-	}
+	l->put(&l->j, NULL, job);
 	l->filter.after = job->id;
 	l->rows++;
 	if (l->limited)

@@ -163,6 +163,9 @@ int engine_signal(struct engine *g, const struct requester *who, uint64_t id, in
  * they were. */
 int engine_progress(struct engine *g, const struct requester *who, uint64_t id, bool has_percent,
 		    double percent, const char *text, struct job **ret, struct refusal *r);
+/* Fill in what is in no row: of a job that runs, what only memory and the output files know; of one
+ * that queues, what it waits for. A job as engine_get and engine_list give it has that already. */
+void engine_live_facts(struct engine *g, struct job *j);
 int engine_get(struct engine *g, const struct requester *who, uint64_t id, struct job **ret,
 	       struct refusal *r);
 /* F->has_uid is forced for one who is no admin. */

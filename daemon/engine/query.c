@@ -45,6 +45,12 @@ query_live_facts(struct engine *g, struct job *j)
 	query_output(g, j);
 }
 
+void
+engine_live_facts(struct engine *g, struct job *j)
+{
+	query_live_facts(g, j);
+}
+
 int
 engine_get(struct engine *g, const struct requester *who, uint64_t id, struct job **ret,
 	   struct refusal *r)
@@ -68,10 +74,39 @@ query_narrow(const struct engine *g, const struct requester *who, bool *has_uid,
 	return true;
 }
 
+struct listing {
+	struct engine *g;
+	store_job_fn fn;
+	void *arg;
+};
+
+/* Of one that queues no string is changed, so its copy need not be deep. */
+static int
+list_one(void *arg, const struct job *j)
+{
+	const struct listing *l = arg;
+	_cleanup_(job_freep) struct job *copy = NULL;
+	struct job queued;
+
+	if (j->state == JOB_QUEUED) {
+		queued = *j;
+		query_live_facts(l->g, &queued);
+		return l->fn(l->arg, &queued);
+	}
+	if (job_state_ended(j->state) || !live_find(l->g, j->id))
+		return l->fn(l->arg, j);
+	copy = job_copy(j);
+	if (!copy)
+		return err_raise(-ENOMEM, "list a job");
+	query_live_facts(l->g, copy);
+	return l->fn(l->arg, copy);
+}
+
 int
 engine_list(struct engine *g, const struct requester *who, const struct store_filter *f,
 	    store_job_fn fn, void *arg, uint64_t *ret_next, struct refusal *r)
 {
+	struct listing listing = {g, fn, arg};
 	struct store_filter mine = *f;
 	int e;
 
@@ -79,7 +114,7 @@ engine_list(struct engine *g, const struct requester *who, const struct store_fi
 	*ret_next = 0;
 	if (!query_narrow(g, who, &mine.has_uid, &mine.uid))
 		return 0;
-	e = store_list(g->store, &mine, fn, arg, ret_next);
+	e = store_list(g->store, &mine, list_one, &listing, ret_next);
 	return e < 0 ? err_pass(e) : e;
 }
 

@@ -419,6 +419,29 @@ def _():
 
 # ---- Progress and Signal
 
+@case("what runs, and what waits, is the same in Get, in List and in the answer of what is done to it")
+def _():
+    id = submitted(argv=["sh", "-c", "echo hello; exec sleep 1000"])["job"]["id"]
+    waits = submitted(after=[f"{id}:any"])["job"]["id"]
+    wait_until(lambda: d.output(id) == b"hello\n", "its output")
+
+    def steady():  # what is in no row, or moved
+        return {k: d.job(id)[k] for k in ("pid", "output", "progress", "deadline_at")}
+
+    for method, params in (("Progress", {"percent": 40}), ("Signal", {"signal": "CONT"}), ("Extend", {"by_usec": S})):
+        job = d.call(method, id=id, **params)["job"]
+        is_({k: job[k] for k in steady()}, steady(), method)
+    ok(steady()["pid"] and steady()["output"]["bytes"] == 6, steady())
+    for page in (d.call("List"), d.call("List", states=["running", "queued"], last=True)):
+        listed = {j["id"]: j for j in page["jobs"]}
+        is_(listed[id], d.job(id))
+        is_((listed[waits], listed[waits]["waiting_for"]), (d.job(waits), f"job {id}"))
+    is_({j["id"]: j["waiting_for"] for j in d.call("ListSummaries")["jobs"]}[waits], f"job {id}")
+    before = steady()
+    is_({k: v for k, v in d.cancel(id).items() if k in before}, before)
+    end(waits, id)
+
+
 @case("progress over the socket: numbers of both kinds, text, limits")
 def _():
     id = submitted()["job"]["id"]

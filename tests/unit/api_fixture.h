@@ -516,6 +516,12 @@ engine_paused(const struct engine *g, const char *class_name)
 	return false;
 }
 
+void
+engine_live_facts(struct engine *g, struct job *j)
+{
+	(void)g, (void)j;
+}
+
 int
 engine_class_load(struct engine *g, const char *class_name, struct engine_class_load *ret)
 {
