@@ -10,8 +10,9 @@
 #include "cli/remote.h"
 
 /* A refused value is named as a field of the interface; people know it by its option. What is no
- * option (NULL) was said without a name: the reason tells which it is. */
-static void
+ * option (NULL) was said without a name: the reason tells which it is. Returns whether TEXT is
+ * about a job that was named: the call was right, and that one is not what it needs. */
+static bool
 say_invalid(const char *text)
 {
 	static const struct {
@@ -58,18 +59,19 @@ say_invalid(const char *text)
 				out_error("%s%s", table[i].option, text + n);
 			else
 				out_error("%s", text + n + strspn(text + n, ": "));
-			return;
+			return !table[i].option;
 		}
 	out_error("%s", text);
+	return false;
 }
 
 int
 conn_fail(const struct cli *cli, const struct ctxd_failure *f)
 {
-	if (f->code == CTXD_E_INVALID_ARGUMENT)
-		say_invalid(f->text);
-	else
+	if (f->code != CTXD_E_INVALID_ARGUMENT)
 		out_error("%s", f->text);
+	else if (say_invalid(f->text) && !cli->as_job)
+		return EXITCODE_FAILED;
 	return exitcode_of_failure(f->code, cli->as_job);
 }
 

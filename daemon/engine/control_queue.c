@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "base/log.h"
 #include "engine/impl.h"
 #include "engine/queue.h"
+#include "engine/tell.h"
 
 static int
 take(void *arg, enum store_control kind, const char *class_name)
@@ -94,7 +94,8 @@ engine_pause(struct engine *g, const struct requester *who, const char *class_na
 	e = say(g, who, STORE_PAUSE, class_name ? class_name : "");
 	if (e < 0)
 		return err_pass(e);
-	log_notice("paused by uid=%u: %s", who->uid, class_name ? class_name : "everything");
+	log_job_later(g, LOG_LVL_NOTICE, 0, "paused by uid=%u: %s", who->uid,
+		      class_name ? class_name : "everything");
 	return 0;
 }
 
@@ -120,7 +121,8 @@ engine_resume(struct engine *g, const struct requester *who, const char *class_n
 	e = e ? e : control_queue_load(g);
 	if (e < 0)
 		return err_pass(e);
-	log_notice("resumed by uid=%u: %s", who->uid, class_name ? class_name : "everything");
+	log_job_later(g, LOG_LVL_NOTICE, 0, "resumed by uid=%u: %s", who->uid,
+		      class_name ? class_name : "everything");
 	return 0;
 }
 
@@ -131,9 +133,11 @@ engine_drain(struct engine *g, const struct requester *who)
 
 	if (e < 0)
 		return err_pass(e);
-	log_notice("draining, said uid=%u: nothing is accepted or started any more, what runs goes "
-		   "on",
-		   who->uid);
+	log_job_later(
+		g, LOG_LVL_NOTICE, 0,
+		"draining, said uid=%u: nothing is accepted or started any more, what runs goes "
+		"on",
+		who->uid);
 	return 0;
 }
 

@@ -4,7 +4,6 @@
 #include <stdio.h>
 
 #include "base/err.h"
-#include "base/log.h"
 #include "engine/impl.h"
 #include "engine/lifecycle.h"
 #include "engine/tell.h"
@@ -38,7 +37,8 @@ note(struct engine *g, const struct requester *who, struct job *j, const char *w
 	int r = lifecycle_note(g, j, &why);
 
 	if (r == 0) {
-		log_job(LOG_LVL_INFO, j, "%s by uid=%u", text, who->uid);
+		log_job_later(g, LOG_LVL_INFO, j->id, "job=%" PRIu64 " %s by uid=%u", j->id, text,
+			      who->uid);
 		audit_job(g, who, j, what);
 		query_live_facts(g, j);
 	}

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -117,6 +118,44 @@ engine_log_about(struct engine *g, enum log_level l, uint64_t id, const char *fm
 		add(&f, "CTX_ID", f.id);
 	}
 	log_fields(l, f.v, f.n, "%s", text);
+}
+
+struct later_fx {
+	struct effect fx;
+	struct engine *g;
+	enum log_level level;
+	uint64_t job; /* 0: about none */
+	char text[LINE];
+};
+
+static void
+later_run(struct effect *fx, int result)
+{
+	struct later_fx *f = container_of(fx, struct later_fx, fx);
+
+	if (result == 0)
+		engine_log_about(f->g, f->level, f->job, "%s", f->text);
+	free(f);
+}
+
+void
+log_job_later(struct engine *g, enum log_level l, uint64_t job, const char *fmt, ...)
+{
+	struct later_fx *f = calloc(1, sizeof(*f));
+	va_list ap;
+
+	if (!f) {
+		log_err("no memory for a line of the log, continuing");
+		return;
+	}
+	f->fx.run = later_run;
+	f->g = g;
+	f->level = l;
+	f->job = job;
+	va_start(ap, fmt);
+	(void)vsnprintf(f->text, sizeof(f->text), fmt, ap);
+	va_end(ap);
+	txn_defer(g->txn, &f->fx);
 }
 
 /* The values of J as fields, at most LOG_VALUES bytes of them: what does not fit is left out, and

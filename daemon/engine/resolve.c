@@ -74,7 +74,8 @@ engine_resolve(struct engine *g, const struct requester *who, uint64_t id, const
 	if (e < 0)
 		return err_pass(e);
 	if (e == 0) {
-		log_job(LOG_LVL_INFO, j, "resolved as=%s by uid=%u", as, who->uid);
+		log_job_later(g, LOG_LVL_INFO, j->id, "job=%" PRIu64 " resolved as=%s by uid=%u",
+			      j->id, as, who->uid);
 		audit_job(g, who, j, "resolve");
 		*ret = take_ptr(j);
 	}

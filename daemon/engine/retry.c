@@ -280,7 +280,8 @@ retry_itself(struct engine *g, struct job *j, struct job **ret_ended)
 	at = wall_to_usec(wall_now()) + delay;
 	r = check(g, j, at, "id", &refusal);
 	if (r == ENGINE_E_REFUSED) {
-		log_job(LOG_LVL_INFO, j, "is not retried: %s", refusal.reason);
+		log_job_later(g, LOG_LVL_INFO, j->id, "job=%" PRIu64 " is not retried: %s", j->id,
+			      refusal.reason);
 		return 0;
 	}
 	if (r < 0)

@@ -15,6 +15,10 @@ struct requester;
 /* "job=ID TEXT", with what the journal is to know of J. User text must be escaped. */
 void log_job(enum log_level l, const struct job *j, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* Once the open transaction is committed, and not if it fails: TEXT, with what the journal is to
+ * know of JOB then; 0: it is about none. */
+void log_job_later(struct engine *g, enum log_level l, uint64_t job, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
 /* One line for each edge; WHAT is the new state, or "queued again". */
 void log_job_edge(const struct job *j, const char *what);
 

@@ -10,6 +10,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from ctxtest import *  # noqa: E402,F403
 from apitest import epoch  # noqa: E402
+from failing import failing  # noqa: E402
 from sysdaemon import ALICE, SystemDaemon, identity  # noqa: E402
 from varlink import Varlink, VarlinkError  # noqa: E402
 
@@ -121,13 +122,13 @@ def _():
     again = d.submit("--retries", "1", "--backoff", "1h", "false")
     wait_until(lambda: waits(again), "it to wait for its second attempt")
     table = d.ctl_ok("list", "--state", "queued,running")
-    for i, text in ((paused, "resume"), (late, r"start in (2h|1h59m)"), (held, "release"), (after, f"job {late}"), (again, r"retry in \S+"), (block, " ")):
+    for i, text in ((paused, "resume"), (late, r"start in (2h|1h59m)"), (held, "release"), (after, "1 job"), (again, r"retry in \S+"), (block, " ")):
         like(table, rf"(?m)^ *{i}  \S.* {text}  +\S+( 1000)?$")
     like(table, "WAITS FOR")
     is_({j["id"]: j["waiting_for"] for j in d.json("list", "--state", "queued,running") if j["id"] in (paused, held, after, block)},
-        {paused: "resume", held: "release", after: f"job {late}", block: None})
+        {paused: "resume", held: "release", after: "1 job", block: None})
     r = d.ctl("hold", block)
-    is_((r.code, r.err), (2, f"ctxctl: job {block} is not queued but running\n"))
+    is_((r.code, r.err), (1, f"ctxctl: job {block} is not queued but running\n"))
     like(d.ctl("submit", "--after", "x", "true").err, "^ctxctl: --after: ")
     d.ctl_ok("resume")
     d.ctl_ok("cancel", "--now", "--wait", block, late, held, after, again)
@@ -153,7 +154,13 @@ def _():
     runs = d.submit("sleep", "1000")
     d.wait_state(runs, "running")
     is_(error("Hold", id=runs)[0], "InvalidArgument")
+    # The words are right, and the job is none that they are for: failed, whatever keeps it from being one.
+    for argv in (["hold"], ["release"], ["reprioritize", "--priority", "1"], ["retry"], ["resolve", "--as", "failed"]):
+        for id in (runs, i):
+            is_(d.ctl(*argv, id).code, 1, f"{argv[0]} of {state(id)}")
     held = d.submit("--in", "1h", "true")
+    is_((d.ctl("extend", "--by", "1h", held).code, d.ctl("signal", "-s", "TERM", held).code, d.ctl("scope", "close", held).code), (1, 1, 1))
+    is_(d.ctl("reprioritize", "--priority", str(1 << 40), held).code, 2, "a value that is refused")
     d.ctl_ok("hold", held)
     d.ctl_ok("cancel", "--wait", held, runs)
     is_((state(held), d.job(held)["waiting_for"]), ("canceled", None))
@@ -322,6 +329,22 @@ def _():
             is_(e.short, "NotPermitted", method)
     alice.close()
     s.cleanup()
+
+
+@case("what was not committed is not said to have been done")
+def _():
+    i = d.submit("--in", "1h", "true")
+    d.ctl_ok("pause", "batch")
+    at = len(d.log_text())
+    with failing(d.proc.pid, "pwrite64,fdatasync,fsync", "EIO"):
+        for argv in (["pause"], ["pause", "default"], ["resume"], ["drain"], ["hold", i], ["reprioritize", "--priority", "7", i]):
+            is_(d.ctl(*argv).code, 7, argv[0])
+    unlike(d.log_text()[at:], "paused by|resumed by|draining, said|held by|priority 7")
+    wait_until(lambda: d.ctl("pause").code == 0, "the database to be written again")
+    d.ctl_ok("hold", i)
+    d.ctl_ok("resume")
+    d.ctl_ok("cancel", "--wait", i)
+    like(d.log_text()[at:], rf"(?s)paused by uid=\d+: everything\n.*job={i} held by uid=\d+\n.*resumed by uid=\d+: everything\n")
 
 
 @case("nothing is left")
