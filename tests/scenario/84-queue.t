@@ -122,11 +122,11 @@ def _():
     again = d.submit("--retries", "1", "--backoff", "1h", "false")
     wait_until(lambda: waits(again), "it to wait for its second attempt")
     table = d.ctl_ok("list", "--state", "queued,running")
-    for i, text in ((paused, "resume"), (late, r"start in (2h|1h59m)"), (held, "release"), (after, "1 job"), (again, r"retry in \S+"), (block, " ")):
+    for i, text in ((paused, "resume"), (late, r"start in (2h|1h59m)"), (held, "release"), (after, f"job {late}"), (again, r"retry in \S+"), (block, " ")):
         like(table, rf"(?m)^ *{i}  \S.* {text}  +\S+( 1000)?$")
     like(table, "WAITS FOR")
     is_({j["id"]: j["waiting_for"] for j in d.json("list", "--state", "queued,running") if j["id"] in (paused, held, after, block)},
-        {paused: "resume", held: "release", after: "1 job", block: None})
+        {paused: "resume", held: "release", after: f"job {late}", block: None})
     r = d.ctl("hold", block)
     is_((r.code, r.err), (1, f"ctxctl: job {block} is not queued but running\n"))
     like(d.ctl("submit", "--after", "x", "true").err, "^ctxctl: --after: ")
