@@ -10,8 +10,6 @@
 #include "engine/submit.h"
 #include "engine/tree.h"
 
-/* Steps from parent to parent in search of where a deadline began. */
-enum { ORIGIN_STEPS = 256 };
 /* A deadline that was handed down is the same moment up to the readings of two clocks. */
 #define ORIGIN_SLACK_US INT64_C(1000000)
 /* Two readings of two clocks are apart by less, unless somebody set one. */
@@ -68,22 +66,13 @@ deadline_of(const struct engine *g, const struct job *p)
 uint64_t
 context_deadline_origin(struct engine *g, const struct job *j)
 {
-	uint64_t origin = j->inherited_us > 0 ? j->parent : 0;
-	int64_t inherited_us = j->inherited_us, later;
+	uint64_t origin = j->parent;
 
-	for (int i = 0; origin != 0 && i < ORIGIN_STEPS; i++) {
-		_cleanup_(job_freep) struct job *p = NULL;
-
-		/* A parent whose record is gone is named all the same. */
-		if (store_job_get(g->store, origin, &p) != 0)
-			break;
-		later = inherited_us - p->inherited_us;
-		if (p->inherited_us <= 0 || p->parent == 0 || later > ORIGIN_SLACK_US ||
-		    later < -ORIGIN_SLACK_US)
-			break;
-		inherited_us = p->inherited_us;
-		origin = p->parent;
-	}
+	if (j->inherited_us <= 0 || j->parent == 0)
+		return 0;
+	if (store_deadline_origin(g->store, j->parent, j->inherited_us, ORIGIN_SLACK_US, &origin) <
+	    0)
+		return j->parent;
 	return origin;
 }
 

@@ -23,10 +23,9 @@
 #include "engine/tree.h"
 
 enum {
-	BLOCK = 256,       /* ids asked of the store at a time */
-	CHECK_ROWS = 32,   /* that one check looks at */
-	CLIMB_MOST = 1024, /* contexts on the way up from one to another */
-	CAUSE_TEXT = 1200  /* a cause of the longest kind, and what is put ahead of it */
+	BLOCK = 256,      /* ids asked of the store at a time */
+	CHECK_ROWS = 32,  /* that one check looks at */
+	CAUSE_TEXT = 1200 /* a cause of the longest kind, and what is put ahead of it */
 };
 
 struct walk {
@@ -183,26 +182,69 @@ collect_stopping(void *arg, const struct job *j)
 	return attached && j->state == JOB_STOPPING ? engine_ids_add(arg, j->id) : 0;
 }
 
-/* Is ID attached to TOP, directly or through others, over or not? */
-static int
-is_below(struct engine *g, uint64_t id, uint64_t top, bool *ret)
-{
-	*ret = false;
-	for (int i = 0; i < CLIMB_MOST; i++) {
-		_cleanup_(job_freep) struct job *j = NULL;
-		int r = store_job_get(g->store, id, &j);
+/* A context above one that is being stopped. */
+struct above {
+	struct map_node node;
+	bool below; /* TOP, or TOP itself */
+};
 
-		if (r < 0)
-			return err_pass(r);
-		if (r != 0 || j->parent == 0 || !(j->inherit & INHERIT_CANCEL))
-			return 0;
-		id = j->parent;
-		if (id == top) {
-			*ret = true;
-			return 0;
-		}
+static void
+above_done(struct map *m)
+{
+	struct map_node *n;
+
+	while ((n = map_next(m, NULL))) {
+		map_remove(m, n);
+		free(container_of(n, struct above, node));
 	}
+	map_done(m);
+}
+
+static struct above *
+above_add(struct map *m, uint64_t id)
+{
+	struct above *a = calloc(1, sizeof(*a));
+
+	if (a && map_insert(m, id, &a->node) < 0) {
+		free(a);
+		a = NULL;
+	}
+	return a;
+}
+
+/* What ID is attached to; 0: nothing, or its row is gone. */
+static int
+attached_to(struct engine *g, uint64_t id, uint64_t *ret)
+{
+	_cleanup_(job_freep) struct job *j = NULL;
+	int r = store_job_get(g->store, id, &j);
+
+	if (r < 0)
+		return err_pass(r);
+	*ret = r == 0 && j->inherit & INHERIT_CANCEL ? j->parent : 0;
 	return 0;
+}
+
+/* Is ID attached to TOP, directly or through others, over or not? Ways up that meet are gone once:
+ * KNOWN are those that were met. */
+static int
+is_below(struct engine *g, struct map *known, uint64_t id, uint64_t top, bool *ret)
+{
+	struct engine_ids way = {0};
+	struct map_node *n = NULL;
+	int r = 0;
+
+	while (r == 0 && id != 0 && id != top && !(n = map_find(known, id))) {
+		r = above_add(known, id) ? engine_ids_add(&way, id)
+					 : err_raise(-ENOMEM, "look upwards");
+		if (r == 0)
+			r = attached_to(g, id, &id);
+	}
+	*ret = id == top || (n && container_of(n, struct above, node)->below);
+	for (size_t i = 0; i < way.n && r == 0; i++)
+		container_of(map_find(known, way.v[i]), struct above, node)->below = *ret;
+	free(way.v);
+	return r;
 }
 
 static int
@@ -223,15 +265,19 @@ static int
 stopping_below(struct walk *w, uint64_t top)
 {
 	struct engine_ids ids = {0};
+	struct map known = {0};
 	int r = store_live_each(w->g->store, collect_stopping, &ids);
 
 	for (size_t i = 0; i < ids.n && r == 0; i++) {
 		bool below;
 
-		r = is_below(w->g, ids.v[i], top, &below);
+		if (ids.v[i] == top)
+			continue;
+		r = is_below(w->g, &known, ids.v[i], top, &below);
 		if (r == 0 && below)
 			r = visit_stopping(w, ids.v[i]);
 	}
+	above_done(&known);
 	free(ids.v);
 	return r < 0 ? err_pass(r) : 0;
 }

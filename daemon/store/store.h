@@ -96,6 +96,11 @@ int store_job_by_key(struct store *s, uint32_t uid, const char *key, uint64_t *r
  * AFTER, ascending, at most MAX; number in RET_N. */
 int store_attached(struct store *s, uint64_t parent, uint64_t after, uint64_t *ids, size_t max,
 		   size_t *ret_n);
+/* Where a deadline began that was handed down from PARENT: that, or as far above it as each has
+ * inherited the same, up to SLACK_US from one to the next. What has no row is named all the same.
+ */
+int store_deadline_origin(struct store *s, uint64_t parent, int64_t inherited_us, int64_t slack_us,
+			  uint64_t *ret_id);
 /* Open scopes, by deadline. As store_live_each. */
 int store_scopes_each(struct store *s, store_job_fn fn, void *arg);
 /* Earliest deadline_boot_ns of an open scope; STORE_E_NOT_FOUND. */

@@ -4,12 +4,20 @@
 #include "store/store_columns.h"
 #include "store/store_db.h"
 
+enum { ORIGIN_STEPS = 10000 }; /* from parent to parent in search of where a deadline began */
+
 /* The WHERE clauses repeat those of the indexes word by word, as in store_old.c. */
 const char *const store_context_sql[Q_N] = {
 	[Q_JOB_BY_KEY] = "SELECT id FROM job INDEXED BY job_by_key WHERE key = ? AND uid = ?",
 	[Q_ATTACHED] = "SELECT id FROM job INDEXED BY job_attached"
 		       " WHERE parent = ? AND id > ? AND parent > 0 AND state <= 4 AND inherit >= 8"
 		       " AND NOT is_broken(id) ORDER BY id LIMIT ?",
+	[Q_DEADLINE_ORIGIN] =
+		"WITH RECURSIVE up(n, origin, inherited) AS (VALUES (0, ?1, ?2) UNION ALL"
+		" SELECT n + 1, job.parent, job.inherited FROM up JOIN job ON job.id = origin"
+		" WHERE job.inherited > 0 AND job.parent > 0 AND n < ?4"
+		" AND abs(job.inherited - up.inherited) <= ?3 AND NOT is_broken(job.id))"
+		" SELECT origin, max(n) FROM up",
 	[Q_SCOPES] = "SELECT " STORE_COLUMNS " FROM job INDEXED BY job_scopes"
 		     " WHERE state = 4 ORDER BY deadline_boot_ns, id",
 	[Q_SCOPE_NEXT_DEADLINE] = "SELECT deadline_boot_ns FROM job INDEXED BY job_scopes"
@@ -64,6 +72,27 @@ store_attached(struct store *s, uint64_t parent, uint64_t after, uint64_t *ids, 
 	(void)sqlite3_bind_int64(st, 1, row_id(parent));
 	(void)sqlite3_bind_int64(st, 2, row_id(after));
 	return store_db_ids(s, st, 3, ids, max, ret_n);
+}
+
+int
+store_deadline_origin(struct store *s, uint64_t parent, int64_t inherited_us, int64_t slack_us,
+		      uint64_t *ret_id)
+{
+	_reset_ sqlite3_stmt *st;
+	int r;
+
+	st = store_db_stmt(s, Q_DEADLINE_ORIGIN, &r);
+	if (!st)
+		return r;
+	(void)sqlite3_bind_int64(st, 1, row_id(parent));
+	(void)sqlite3_bind_int64(st, 2, inherited_us);
+	(void)sqlite3_bind_int64(st, 3, slack_us);
+	(void)sqlite3_bind_int64(st, 4, ORIGIN_STEPS);
+	r = store_db_row(s, st);
+	if (r < 0)
+		return r;
+	*ret_id = (uint64_t)sqlite3_column_int64(st, 0);
+	return 0;
 }
 
 int

@@ -46,6 +46,7 @@ enum store_query {
 	/* store_context.c */
 	Q_JOB_BY_KEY,
 	Q_ATTACHED,
+	Q_DEADLINE_ORIGIN,
 	Q_SCOPES,
 	Q_SCOPE_NEXT_DEADLINE,
 	Q_SCOPE_OVERDUE,

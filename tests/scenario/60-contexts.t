@@ -392,6 +392,21 @@ def _():
         is_((wait_over(d, deaf)["signal"], d.job(deaf)["cause"]), (signal.SIGKILL, cause))
 
 
+@case("a chain of 1,500: what is being stopped at its end is found again, and hurried")
+def _():
+    top = d.call("Scope")["job"]["id"]
+    with d.connect() as v:  # the ids are known beforehand
+        chain = [r["job"]["id"] for r in v.pipeline(("Scope", {"parent": top + i, "inherit": ALL}) for i in range(1500))]
+    is_(chain, list(range(top + 1, top + 1501)))
+    ready = os.path.join(d.dir, "deep")
+    deaf = attached(chain[-1], "sh", "-c", f"trap '' TERM; : >{ready}; while :; do sleep 0.05; done", grace_usec=3600 * S)
+    wait_until(lambda: os.path.exists(ready), "it to be deaf")
+    is_(d.call("Close", id=top)["reached"], chain + [deaf])
+    is_(d.job(deaf)["state"], "stopping")
+    is_(d.call("Close", id=top, now=True)["reached"], [deaf])
+    is_((wait_over(d, deaf)["signal"], d.job(deaf)["cause"]), (signal.SIGKILL, f"scope {top} closed"))
+
+
 @case("nothing can be attached to what is over or being stopped; detached it still gives values and trace, no deadline")
 def _():
     ready = os.path.join(d.dir, "ready2")

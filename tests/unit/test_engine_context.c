@@ -354,6 +354,18 @@ TEST(where_a_deadline_began)
 	teardown();
 }
 
+TEST(where_a_deadline_began_far_above)
+{
+	uint64_t top, id;
+
+	setup();
+	top = id = below(0, 0);
+	for (int i = 0; i < 2000; i++)
+		id = below(id, T0 + 100 * SEC);
+	is_int(origin(id), top);
+	teardown();
+}
+
 /* ---- values */
 
 TEST(values_of_both)
