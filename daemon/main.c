@@ -76,15 +76,23 @@ struct tell { /* who is told of changes */
 	bool dry; /* they are not to be made */
 };
 
+static const char *
+shown(const char *value)
+{
+	return !value ? "(unset)" : *value ? value : "(empty)";
+}
+
 static int
 tell_change(void *arg, const char *section, const char *key, const char *old_value,
 	    const char *new_value, const char *acts)
 {
 	struct tell *to = arg;
 
-	if (!to->dry)
-		log_info("configuration: %s.%s: %s -> %s", section, key,
-			 old_value ? old_value : "(unset)", new_value ? new_value : "(unset)");
+	if (!to->dry && !*key) /* a class without keys */
+		log_info("configuration: %s: %s", section, new_value ? "added" : "removed");
+	else if (!to->dry)
+		log_info("configuration: %s.%s: %s -> %s", section, key, shown(old_value),
+			 shown(new_value));
 	if (to->fn)
 		to->fn(to->arg, section, key, old_value, new_value, acts);
 	return 0;

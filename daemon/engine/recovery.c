@@ -280,7 +280,8 @@ on_up(void *arg, uint32_t flags, uint64_t seen)
 {
 	struct engine *g = arg;
 
-	log_info("spawner ready%s; %zu jobs to look after",
+	log_info("spawner %s%s; %zu jobs to look after",
+		 exec_is_old(g->exec) ? "connected, but it can start nothing" : "ready",
 		 flags & WELCOME_CGROUP ? ", with cgroups" : "", g->live.n);
 	limits_warn(g);
 	for (struct map_node *n = map_next(&g->live, NULL); n; n = map_next(&g->live, n)) {

@@ -200,6 +200,18 @@ def _():
         d.wait_end(id)
 
 
+@case("the log has the changes as ctxctl prints them, a class without keys and an empty value, too")
+def _():
+    at = len(d.log_text())
+    d.configure("[traces]\noutbox=5\n[class empty]\n")
+    like(d.ctl_ok("reload"), "(?m)^class empty: added$")
+    d.configure("")
+    like(d.ctl_ok("reload"), r"(?m)^traces.outbox: 5 -> \(empty\) \(acts now\)$")
+    said = d.log_text()[at:]
+    for line in ("class empty: added", "class empty: removed", "traces.outbox: (empty) -> 5", "traces.outbox: 5 -> (empty)"):
+        like(said, f"(?m)^ctxd: configuration: {re.escape(line)}$")
+
+
 @case("reload: a limit that is raised lets waiting jobs start at once")
 def _():
     d.configure("[limits]\nrunning=1\n")

@@ -45,8 +45,10 @@ class Old(Between):
 def _():
     d = Daemon(start=False)
     b = Old(d, pid=0)  # one that ctxd cannot ask to leave
-    d.start()
+    d.start(spawner=False)
     d.wait_log(r"the spawner is of an older version .* new ones wait until it is replaced, continuing")
+    d.wait_log("spawner connected, but it can start nothing")
+    unlike(d.log_text(), "spawner ready")
     ids = [d.submit("sh", "-c", "exit 0") for _ in range(3)]
     r = d.ctl("doctor")
     is_(r.code, 1)
@@ -59,6 +61,7 @@ def _():
     for i in ids:
         j = d.wait_end(i)
         is_((j["state"], j["attempt"]), ("succeeded", 1))
+    like(d.log_text(), "spawner ready")
     is_(d.ctl("doctor").code, 0)
     like(d.ctl_ok("metrics"), r"(?m)^ctx_spawner_missing 0$")
     unlike(d.ctl_ok("status"), "OLDER")
@@ -80,7 +83,7 @@ def _():
     wait_until(lambda: exited(first), "the first spawner to end")
     os.unlink(os.path.join(d.run, "spawner.sock"))
     b = Old(d)
-    d.start()
+    d.start(spawner=False)
     queued = d.submit("sh", "-c", "exit 6")
     wait_until(lambda: exited(b.pid), "the old one to leave")
     is_(d.wait_end(queued)["exit_code"], 6)
