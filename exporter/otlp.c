@@ -92,7 +92,7 @@ name_of(const json_t *span)
 static const struct attribute {
 	const char *key, *of;
 } texts[] = {
-	{"process.executable.path", "executable"},
+	{"process.command", "executable"},
 	{"process.owner", "user"},
 	{"ctx.kind", "kind"},
 	{"ctx.class", "class"},
@@ -144,11 +144,14 @@ static void
 put_attributes(struct jw *w, const json_t *span)
 {
 	const json_t *usage = json_object_get(span, "usage");
+	const char *command = text_of(span, "executable");
 
 	jw_arr_open(w, "attributes");
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		attribute_text(w, texts[i].key, text_of(span, texts[i].of));
-	attribute_text(w, "process.executable.name", base_name(text_of(span, "executable")));
+	attribute_text(w, "process.executable.name", base_name(command));
+	if (command && *command == '/') /* a name alone was looked for in PATH */
+		attribute_text(w, "process.executable.path", command);
 	if (is_error(span))
 		attribute_text(w, "error.type", text_of(span, "cause_code"));
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)

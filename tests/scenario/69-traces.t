@@ -63,7 +63,7 @@ def _():
     e = Exporter(c.url + "/")
     env = {"TRACEPARENT": f"00-{TRACE}-{PARENT}-01", "TRACESTATE": "vendor=x"}
     i = int(d.ctl_ok("submit", "-w", "-n", "brew", "-v", "request=r-17", "sh", "-c", "exit 0", env=env))
-    is_(d.ctl("submit", "--wait", "-p", i, "sh", "-c", "exit 3").code, 3)
+    is_(d.ctl("submit", "--wait", "-p", i, "/bin/sh", "-c", "exit 3").code, 3)
     child = i + 1
 
     def deaf(seconds):
@@ -79,7 +79,8 @@ def _():
     is_(s.id, d.job(i)["span_id"])
     is_(s.flags, 0x301)
     for key, value in {"ctx.job.id": i, "ctx.attempt": 1, "ctx.state": "succeeded", "process.exit.code": 0, "ctx.value.request": "r-17",
-                       "process.executable.name": "sh", "ctx.class": "default", "ctx.known_by": "monitor"}.items():
+                       "process.command": "sh", "process.executable.name": "sh", "process.executable.path": None, "ctx.class": "default",
+                       "ctx.known_by": "monitor"}.items():
         is_(s.attributes.get(key), value, key)
     ok("exit 0" not in str(s), "arguments are nobody's business")
     is_([n for n, _, _ in s.events][:1], ["started"])
@@ -87,6 +88,7 @@ def _():
     t, = c.of(child)
     is_((t.trace, t.parent, t.name, t.status, t.attributes["error.type"]), (TRACE, s.id, "sh", 2, "exit"))
     is_(t.attributes["process.exit.code"], 3)
+    is_([t.attributes["process." + k] for k in ("command", "executable.path", "executable.name")], ["/bin/sh", "/bin/sh", "sh"])
     u, = c.of(late)
     is_((u.status, u.attributes["ctx.state"], u.attributes["error.type"], u.parent), (2, "deadline_exceeded", "deadline", None))
     names = [n for n, _, _ in u.events]
