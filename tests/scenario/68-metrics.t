@@ -16,6 +16,7 @@ from ctxtest import *  # noqa: E402,F403
 
 TIMEOUT = 60
 EXPORTER = os.path.join(os.path.dirname(CTXD), "ctx-exporter")
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CONF = "[limits]\nrunning = 2\n[class slow]\nrunning = 1\n"
 SAMPLE = re.compile(r'([a-z_]+)(\{(?:[a-z_]+="(?:[^"\\\n]|\\.)*",?)*\})? (\S+)$')
 
@@ -160,7 +161,7 @@ class UnixHTTP(http.client.HTTPConnection):
 class Exporter:
     """On a Unix socket, or (INET) on a TCP socket that it is given as a service manager would."""
 
-    def __init__(self, inet=False):
+    def __init__(self, inet=False, env=None):
         self.path = os.path.join(d.dir, "metrics.sock")
         self.listener = None
         argv = [EXPORTER, "--socket", d.sock]
@@ -170,7 +171,7 @@ class Exporter:
             argv = ["sh", "-c", f'exec 3<&{self.listener.fileno()}; exec env LISTEN_FDS=1 LISTEN_PID=$$ "$0" "$@"', *argv]
         else:
             argv += ["--listen", "unix:" + self.path]
-        env = {k: v for k, v in os.environ.items() if k not in ("JOURNAL_STREAM", "CTXD_SOCKET")}
+        env = {k: v for k, v in os.environ.items() if k not in ("JOURNAL_STREAM", "CTXD_SOCKET")} | (env or {})
         self.proc = subprocess.Popen(argv, stderr=subprocess.PIPE, env=env, text=True,
                                      pass_fds=[self.listener.fileno()] if inet else [])
         like(self.proc.stderr.readline(), "ready")
@@ -226,6 +227,17 @@ def _():
     is_(e.get("/")[0].status, 200)
     e.stop()
     wait_until(lambda: os.path.exists(e.path), "the socket's file stays for the next one")
+
+
+@case("what is served is what ctx-exporter(8) tells of, and nothing else")
+def _():
+    with open(os.path.join(ROOT, "man", "ctx-exporter.8"), encoding="utf-8") as f:
+        told = set(re.findall(r"\bctx_[a-z_]+", f.read().split("\n.Sh METRICS\n")[1].split("\n.Sh ")[0]))
+    e = Exporter(env={"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"})
+    e.up()
+    _, body = e.get("/metrics")
+    is_(set(re.findall(r"(?m)^# TYPE (\S+) ", body)), told)
+    e.stop()
 
 
 @case("ctx-exporter outlives ctxd, and ctxd it; a socket of the service manager")
