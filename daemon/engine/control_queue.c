@@ -141,12 +141,6 @@ engine_drain(struct engine *g, const struct requester *who)
 	return 0;
 }
 
-bool
-engine_paused(const struct engine *g, const char *class_name)
-{
-	return control_queue_paused(g, class_name);
-}
-
 void
 engine_queue_each(const struct engine *g, void (*fn)(void *arg, const char *class_name), void *arg,
 		  bool *ret_all, bool *ret_drain)

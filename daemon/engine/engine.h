@@ -246,8 +246,6 @@ int engine_pause(struct engine *g, const struct requester *who, const char *clas
 int engine_resume(struct engine *g, const struct requester *who, const char *class_name,
 		  struct refusal *r);
 int engine_drain(struct engine *g, const struct requester *who); /* take nothing, start nothing */
-/* Is CLASS_NAME, or all of the queue, paused or drained? */
-bool engine_paused(const struct engine *g, const char *class_name);
 /* What is said of the queue: FN for each paused class. */
 void engine_queue_each(const struct engine *g, void (*fn)(void *arg, const char *class_name),
 		       void *arg, bool *ret_all, bool *ret_drain);

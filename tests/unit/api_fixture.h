@@ -509,13 +509,6 @@ engine_metrics(struct engine *g)
 	return NULL;
 }
 
-bool
-engine_paused(const struct engine *g, const char *class_name)
-{
-	(void)g, (void)class_name;
-	return false;
-}
-
 void
 engine_live_facts(struct engine *g, struct job *j)
 {
