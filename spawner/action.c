@@ -227,7 +227,7 @@ close_books(struct monitor *m)
 
 	m->result.ended_us = now_us();
 	for (size_t i = 0; i < ARRAY_SIZE(m->out); i++) {
-		output_look(&m->out[i]);
+		output_end(&m->out[i]);
 		m->result.flags |= m->out[i].flags;
 	}
 	m->result.out_bytes = m->out[0].size;

@@ -87,6 +87,7 @@ static struct sock_filter program[] = {
 	ALLOW(pread64),
 	ALLOW(pwrite64),
 	ALLOW(fallocate),
+	ALLOW(ftruncate),
 	ALLOW(renameat),
 	ALLOW(renameat2),
 	/* libc: the heap, and abort(). */

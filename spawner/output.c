@@ -10,6 +10,7 @@
 #include "spawner/output.h"
 
 #define SLACK_MIN (UINT64_C(1) << 20)
+#define CAP_MAX (UINT64_MAX / 8)       /* a larger one is none */
 #define EVERY_MIN (10 * NSEC_PER_MSEC) /* while it outruns us */
 #define EVERY_FIRST (50 * NSEC_PER_MSEC)
 #define EVERY_GROWING (250 * NSEC_PER_MSEC)
@@ -31,6 +32,12 @@ static uint64_t
 slack(const struct output *o)
 {
 	return o->max / 8 > SLACK_MIN ? o->max / 8 : SLACK_MIN;
+}
+
+static uint64_t
+kept_most(const struct output *o)
+{
+	return o->max + OUTPUT_HEAD + slack(o);
 }
 
 /* The whole middle each time: what is a hole already costs nothing, and a job may have truncated
@@ -66,8 +73,27 @@ keep_cap(struct output *o, const struct stat *st)
 	if (o->max == 0 || o->size < o->max || o->size - o->max <= OUTPUT_HEAD + slack(o))
 		return;
 	to = (o->size - o->max) / block * block;
-	if (to > o->hole_end || allocated > o->max + OUTPUT_HEAD + slack(o))
+	if (to > o->hole_end || allocated > kept_most(o))
 		punch(o, to);
+}
+
+/* A job may also reserve blocks behind the end (FALLOC_FL_KEEP_SIZE), which no size tells of and no
+ * hole can be punched into. More than MOST of them are given back. What is appended between the
+ * look and that is lost: only a job that holds so much can lose it. */
+static void
+keep_end(struct output *o, uint64_t most)
+{
+	uint64_t allocated, within;
+	struct stat st;
+
+	if (fstat(o->fd, &st) < 0)
+		return;
+	allocated = (uint64_t)st.st_blocks * 512;
+	within = (uint64_t)st.st_size - output_dropped(o);
+	if ((uint64_t)st.st_size < o->hole_end || allocated <= within || allocated - within <= most)
+		return;
+	if (ftruncate(o->fd, st.st_size) < 0)
+		o->flags |= RESULT_OUTPUT_FAILED;
 }
 
 static int64_t
@@ -97,7 +123,18 @@ output_look(struct output *o)
 	}
 	o->size = (uint64_t)st.st_size;
 	keep_cap(o, &st);
+	/* Some file systems reserve as much again as there is by themselves. */
+	if (o->max > 0 && o->max < CAP_MAX && (uint64_t)st.st_blocks * 512 > 2 * kept_most(o))
+		keep_end(o, 2 * kept_most(o));
 	o->every_ns = next_look(o, o->size > before ? o->size - before : 0);
+}
+
+void
+output_end(struct output *o)
+{
+	output_look(o);
+	if (o->fd >= 0 && o->max > 0)
+		keep_end(o, SLACK_MIN);
 }
 
 uint64_t

@@ -1,5 +1,5 @@
 /* output.h - the cap on a job's output file: its head and its newest bytes are kept, the middle is
- * punched out.
+ * punched out; what the job reserves behind its end is given back.
  *
  * The job writes straight into the file, so the monitor can only look at its size from time to
  * time: often while it grows, seldom while it is quiet. */
@@ -24,6 +24,8 @@ struct output {
 void output_init(struct output *o, int fd, uint64_t max);
 /* Measure, punch if over the cap, and choose every_ns. */
 void output_look(struct output *o);
+/* The last look: nothing is written any more, so nothing has to be reserved. */
+void output_end(struct output *o);
 uint64_t output_dropped(const struct output *o);
 
 #endif

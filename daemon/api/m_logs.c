@@ -31,9 +31,11 @@ struct logs_op {
 	struct journal_read *journal; /* owned: where its output is now; NULL: in its file */
 	int fd;                       /* owned; -1: there is none yet */
 	uint64_t offset;
-	int64_t tail; /* -1: not asked, or found already */
-	bool empty;   /* it has ended and wrote nothing: the file may be another job's by now */
-	bool err;     /* the stream of standard error */
+	int64_t tail; /* -1: not asked, or looked for already */
+	bool seeking; /* SEEK is under way */
+	struct output_tail seek;
+	bool empty; /* it has ended and wrote nothing: the file may be another job's by now */
+	bool err;   /* the stream of standard error */
 	bool more, following, ended;
 	bool again; /* there is a next attempt, with a file of its own */
 };
@@ -106,10 +108,11 @@ logs_begin(struct logs_op *l, struct refusal *r)
 	int e = 0;
 
 	if (l->tail >= 0)
-		e = output_tail(l->fd, (uint64_t)l->tail, &l->offset);
-	l->tail = -1;
+		e = output_tail_begin(l->fd, (uint64_t)l->tail, &l->seek);
 	if (e < 0)
 		return unreadable(r, e);
+	l->seeking = l->tail >= 0;
+	l->tail = -1;
 	if (l->following) {
 		follow_remove(l->follow, &l->change);
 		follow_add(l->follow, l->fd, &l->change);
@@ -202,6 +205,14 @@ logs_step(struct op *op, struct refusal *r)
 		n = journal_read_get(l->journal, &l->offset, p, PIECE, &dropped);
 		if (n < 0)
 			return n == -EAGAIN ? OP_WAIT : not_in_journal(r, (int)n);
+	}
+	if (l->seeking) {
+		e = output_tail(l->fd, &l->seek, &l->offset);
+		if (e == OUTPUT_E_AGAIN)
+			return OP_AGAIN;
+		if (e < 0)
+			return unreadable(r, e);
+		l->seeking = false;
 	}
 	if (l->fd >= 0)
 		n = output_read(l->fd, &l->offset, p, PIECE, &dropped);

@@ -16,6 +16,7 @@
 #include "record/rundir.h"
 
 enum { OUTPUT_PATH = 64, OUTPUT_PER_DIR = 1000, SPARE_MAX = 64, READS_MAX = 4 };
+enum { TAIL_BLOCK = 4096, TAIL_BLOCKS = 256 }; /* of one call */
 
 struct output {
 	int dir_fd; /* output/ */
@@ -193,8 +194,24 @@ output_remove(struct output *o, uint64_t id, uint32_t attempt)
 	return 0;
 }
 
-/* The monitor punches one hole at a fixed place, so the first hole that is followed by data is all
- * there is. A hole at the very end cannot be ours. */
+/* Where data begins, from OFFSET on; the end of the file if nothing but a hole is left of it: a job
+ * can make that as large as a file may be. -1: OFFSET is not within the file, or not known. */
+static off_t
+data_from(int fd, off_t offset)
+{
+	off_t data = lseek(fd, offset, SEEK_DATA);
+	struct stat st;
+
+	if (data >= 0 || errno != ENXIO)
+		return data;
+	/* Once more, behind the size: what is written meanwhile lies beyond that. */
+	if (fstat(fd, &st) < 0 || offset >= st.st_size)
+		return -1;
+	data = lseek(fd, offset, SEEK_DATA);
+	return data < 0 && errno == ENXIO ? st.st_size : data;
+}
+
+/* The monitor punches one hole at a fixed place, so the first hole is all there is. */
 int
 output_measure(int fd, uint64_t *ret_bytes, uint64_t *ret_dropped)
 {
@@ -208,7 +225,7 @@ output_measure(int fd, uint64_t *ret_bytes, uint64_t *ret_dropped)
 	hole = lseek(fd, 0, SEEK_HOLE);
 	if (hole < 0 || hole >= st.st_size)
 		return 0;
-	data = lseek(fd, hole, SEEK_DATA);
+	data = data_from(fd, hole);
 	if (data > hole)
 		*ret_dropped = (uint64_t)(data - hole);
 	return 0;
@@ -218,7 +235,7 @@ output_measure(int fd, uint64_t *ret_bytes, uint64_t *ret_dropped)
 static ssize_t
 read_once(int fd, uint64_t *offset, void *p, size_t n, uint64_t *dropped, bool *ret_again)
 {
-	off_t data = lseek(fd, (off_t)*offset, SEEK_DATA), hole;
+	off_t data = data_from(fd, (off_t)*offset), hole;
 	ssize_t got;
 
 	if (data > (off_t)*offset) {
@@ -261,42 +278,55 @@ output_truncated(int fd, uint64_t offset)
 }
 
 int
-output_tail(int fd, uint64_t n, uint64_t *ret_offset)
+output_tail_begin(int fd, uint64_t n, struct output_tail *ret)
 {
-	char p[4096];
 	struct stat st;
-	off_t end, from;
-	bool hole = false;
 
 	if (fstat(fd, &st) < 0)
 		return err_raise(-errno, "stat an output file");
-	end = st.st_size;
-	*ret_offset = (uint64_t)end;
-	if (n == 0)
-		return 0;
-	for (; end > 0 && !hole; end = from) {
-		off_t data;
-		ssize_t got;
-
-		from = end > (off_t)sizeof(p) ? end - (off_t)sizeof(p) : 0;
-		data = lseek(fd, from, SEEK_DATA);
-		if (data > from) { /* what was punched is not walked through */
-			hole = true;
-			from = data < end ? data : end;
-		}
-		got = pread(fd, p, (size_t)(end - from), from);
-		if (got < 0)
-			return err_raise(-errno, "read an output file");
-		if (got != end - from) /* its owner truncated it meanwhile */
-			break;
-		for (ssize_t i = got - 1; i >= 0; i--) {
-			/* The newline that ends the last line is not one before it. */
-			if (p[i] != '\n' || from + i + 1 == st.st_size || --n > 0)
-				continue;
-			*ret_offset = (uint64_t)(from + i + 1);
-			return 0;
-		}
-	}
-	*ret_offset = hole ? (uint64_t)end : 0;
+	*ret = (struct output_tail){.lines = n, .size = st.st_size, .end = st.st_size};
 	return 0;
+}
+
+/* One block. */
+static int
+tail_block(int fd, struct output_tail *t, uint64_t *ret_offset)
+{
+	char p[TAIL_BLOCK];
+	off_t from = t->end > (off_t)sizeof(p) ? t->end - (off_t)sizeof(p) : 0;
+	off_t data = data_from(fd, from);
+	bool hole = data > from;
+	ssize_t got;
+
+	if (hole) /* what was punched is not walked through */
+		from = data < t->end ? data : t->end;
+	got = pread(fd, p, (size_t)(t->end - from), from);
+	if (got < 0)
+		return err_raise(-errno, "read an output file");
+	*ret_offset = hole ? (uint64_t)from : 0;
+	if (got != t->end - from) /* its owner truncated it meanwhile */
+		return 0;
+	for (ssize_t i = got - 1; i >= 0; i--) {
+		/* The newline that ends the last line is not one before it. */
+		if (p[i] != '\n' || from + i + 1 == t->size || --t->lines > 0)
+			continue;
+		*ret_offset = (uint64_t)(from + i + 1);
+		return 0;
+	}
+	t->end = from;
+	return hole || from == 0 ? 0 : OUTPUT_E_AGAIN;
+}
+
+int
+output_tail(int fd, struct output_tail *t, uint64_t *ret_offset)
+{
+	int r = OUTPUT_E_AGAIN;
+
+	if (t->lines == 0 || t->end == 0) {
+		*ret_offset = (uint64_t)t->end;
+		return 0;
+	}
+	for (int i = 0; i < TAIL_BLOCKS && r == OUTPUT_E_AGAIN; i++)
+		r = tail_block(fd, t, ret_offset);
+	return r;
 }

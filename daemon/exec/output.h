@@ -1,6 +1,6 @@
 /* output.h - output files: output/<id/1000>/<id>.<attempt>.log in the state directory, and .err
- * beside it for a stderr that is kept apart. Creating, opening, measuring, removing. Holes punched
- * by the monitor are skipped and counted as dropped. */
+ * beside it for a stderr that is kept apart. Creating, opening, measuring, removing. Holes, punched
+ * by the monitor or made by the job, are skipped and counted as dropped. */
 #ifndef CTXD_EXEC_OUTPUT_H
 #define CTXD_EXEC_OUTPUT_H
 
@@ -35,7 +35,17 @@ ssize_t output_read(int fd, uint64_t *offset, void *p, size_t n, uint64_t *ret_d
 /* Does the file end before OFFSET? A job can do that to its own output: `>/dev/stderr` opens it
  * with O_TRUNC. */
 bool output_truncated(int fd, uint64_t offset);
-/* Offset of the first of the last N lines (a last line without newline counts). */
-int output_tail(int fd, uint64_t n, uint64_t *ret_offset);
+
+/* The offset of the first of the last N lines (a last line without newline counts), looked for
+ * backwards to the first hole, a bounded part a call: a line may be as long as the file. */
+struct output_tail {
+	uint64_t lines; /* still to be found */
+	off_t size;     /* of the file when this began */
+	off_t end;      /* from here on nothing more is looked for */
+};
+enum { OUTPUT_E_AGAIN = 1 };
+int output_tail_begin(int fd, uint64_t n, struct output_tail *ret);
+/* 0, OUTPUT_E_AGAIN: call it again, or -errno. */
+int output_tail(int fd, struct output_tail *t, uint64_t *ret_offset);
 
 #endif

@@ -763,7 +763,7 @@ def _():
     os.kill(j.monitor, signal.SIGKILL)
     wait_until(lambda: exited(j.hello.pid), "the job to die with its monitor")
     # A directory that the user may not enter; groups it may not have been given are gone.
-    r = t.spawn(["true"], uid=NOBODY, gid=NOBODY, cwd=t.dir + "/../../root", out_owner=owner).end()
+    r = t.spawn(["true"], uid=NOBODY, gid=NOBODY, cwd="/root", out_owner=owner).end()
     is_((r.exec_error, r.exec_step, r.exit_code), (errno.EACCES, X_CHDIR, None))
     done(t)
 

@@ -228,6 +228,7 @@ def _():
     tails(b"a" * 100000 + b"\n" + b"b" * 5000 + b"\n" + b"c" * 4096)
     tails(b"x" * 4095 + b"\n" + b"y" * 4096 + b"\n" + b"z" * 4094 + b"\n")
     tails(b"\0\n\0\n\0")
+    tails(b"one\n" + b"x" * (3 << 20) + b"\nlast\n")
     r = d.ctl("logs", "--tail", "-1", done("true"))
     is_((r.code, r.out), (2, ""))
 
@@ -362,6 +363,47 @@ def _():
     is_((len(data) + dropped, j["output"]["bytes"]), (n * LINE,) * 2)
     ok(len(data) <= HEAD + 65536 + (1 << 20) + 65536, f"{len(data)} kept")
     is_((data[:HEAD], data[-LINE:]), (numbered(1, HEAD // LINE), b"%015d\n" % n))
+    configure()
+
+
+@case("a file that its job made as long as a file may be: nobody walks through it, and ctxd answers others")
+def _():
+    longer = "for n in 8191P 16T 4T 1T; do truncate -s $n /proc/self/fd/1 && break; done"
+    gate = fifo(d, "longer")
+    j = d.submit(sh=f"echo one; echo two; {longer} 2>/dev/null; read x <{gate}")
+    wait_until(lambda: d.job(j["id"])["output"]["bytes"] >= 1 << 40, "the file to be long")
+    for running in (True, False):
+        with d.connect() as v:
+            v.send("Logs", {"id": j["id"], "tail": 1}, more=True)
+            ok("pid" in d.call("Stats"))
+            for _ in v.replies():
+                pass
+        data, dropped = d.output_dropped(j["id"])
+        is_(data.rstrip(b"\0"), b"one\ntwo\n")
+        ok(len(data) <= HEAD, f"{len(data)} bytes")
+        is_(len(data) + dropped, d.job(j["id"])["output"]["bytes"])
+        if running:
+            go(gate)
+            d.wait_end(j["id"])
+
+
+@case("blocks reserved behind the end of the file do not stay: while it runs, and when it is over")
+def _():
+    configure("64K")
+    gate, reserved = fifo(d, "reserved-gate"), os.path.join(d.dir, "reserved")
+    reserve = "fallocate -n -l 64M /proc/self/fd/1"
+    j = d.submit(sh=f"echo one; {reserve} && : >{reserved}; read x <{gate}; echo two; {reserve}")
+    path = d.output_path(j["id"])
+
+    def allocated():
+        return os.stat(path).st_blocks * 512
+
+    wait_until(lambda: os.path.exists(reserved), "it to have them")
+    wait_until(lambda: allocated() < 8 << 20, "them to be given back")
+    go(gate)
+    is_(d.wait_end(j["id"])["state"], "succeeded")
+    ok(allocated() < 8 << 20, f"{allocated()} bytes")
+    is_(d.output(j["id"]), b"one\ntwo\n")
     configure()
 
 
