@@ -72,6 +72,18 @@ def _():
                 like(section.group(1).replace("\\-", "-"), rf"-{option}\b", f"{c} --{option}")
 
 
+@case("each state, cause code and rule of a deadline is in the manual")
+def _():
+    with open(os.path.join(ROOT, "man", "ctxctl.1"), encoding="utf-8") as f:
+        page = f.read()
+    section = re.search(r"^\.Ss States\n(.*?)^\.Ss Inside", page, re.S | re.M).group(1)
+    for path, what in (("names.def", "CAUSE"), ("names.def", "RULE"), ("job_state.def", "JOB_STATE")):
+        with open(os.path.join(ROOT, "daemon", "core", path), encoding="utf-8") as f:
+            names = re.findall(rf'^{what}\(\w+, "(\w+)"', f.read(), re.M)
+        need(len(names) > 5, f"{what}: {names}")
+        is_([n for n in names if not re.search(rf"\b{n}\b", section)], [], what)
+
+
 @case("lines of the help fit a terminal")
 def _():
     for c in COMMANDS:
