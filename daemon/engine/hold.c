@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "engine/impl.h"
 #include "engine/lifecycle.h"
+#include "engine/submit.h"
 #include "engine/tell.h"
 
 /* The job, which must be queued. */
@@ -87,8 +88,9 @@ engine_reprioritize(struct engine *g, const struct requester *who, uint64_t id, 
 {
 	_cleanup_(job_freep) struct job *j = NULL;
 	char text[64];
-	int e = fetch_queued(g, who, id, &j, r);
+	int e = submit_check_priority(priority, r);
 
+	e = e ? e : fetch_queued(g, who, id, &j, r);
 	if (e)
 		return e;
 	if (j->priority != priority) {

@@ -23,6 +23,7 @@ void submit_notice_clamp(const struct job *j, struct notices *n);
 /* ---- submit_check.c: 0, or ENGINE_E_REFUSED with R filled */
 /* What is wrong at any time, of any daemon. */
 int submit_check_request(const struct submit_args *a, struct refusal *r);
+int submit_check_priority(int32_t priority, struct refusal *r);
 /* May WHO submit A, for whomever it is? */
 int submit_check_as(struct engine *g, const struct requester *who, const struct submit_args *a,
 		    struct refusal *r);

@@ -14,6 +14,15 @@
 
 enum { PRIORITY_MOST = 1000000, SIGNAL_MOST = 64, RETRIES_MOST = 1000 };
 
+int
+submit_check_priority(int32_t priority, struct refusal *r)
+{
+	if (priority >= -PRIORITY_MOST && priority <= PRIORITY_MOST)
+		return 0;
+	return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "priority", "must be within -%d and %d",
+			   PRIORITY_MOST, PRIORITY_MOST);
+}
+
 /* 0 is: not given. */
 static int
 check_span(int64_t us, const char *field, struct refusal *r)
@@ -63,9 +72,8 @@ check_numbers(const struct submit_args *a, struct refusal *r)
 	if (a->has_umask && a->umask > 0777)
 		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "umask",
 				   "must be within 0 and 0777 (octal)");
-	if (a->has_priority && (a->priority < -PRIORITY_MOST || a->priority > PRIORITY_MOST))
-		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "priority",
-				   "must be within -%d and %d", PRIORITY_MOST, PRIORITY_MOST);
+	if (a->has_priority && submit_check_priority(a->priority, r) != 0)
+		return ENGINE_E_REFUSED;
 	if (a->grace_us > DUR_MAX_US)
 		return refusal_set(r, REFUSAL_INVALID_ARGUMENT, "grace_usec",
 				   "longer than ten years");

@@ -160,7 +160,10 @@ def _():
             is_(d.ctl(*argv, id).code, 1, f"{argv[0]} of {state(id)}")
     held = d.submit("--in", "1h", "true")
     is_((d.ctl("extend", "--by", "1h", held).code, d.ctl("signal", "-s", "TERM", held).code, d.ctl("scope", "close", held).code), (1, 1, 1))
-    is_(d.ctl("reprioritize", "--priority", str(1 << 40), held).code, 2, "a value that is refused")
+    for priority in (1 << 40, 1000001, -1000001):
+        r = d.ctl("reprioritize", f"--priority={priority}", held)
+        is_((r.code, d.job(held)["priority"]), (2, 0), "a value that is refused, as Submit does")
+        like(r.err, "^ctxctl: --priority: must be within -1000000 and 1000000$|^ctxctl: --priority: out of range$")
     d.ctl_ok("hold", held)
     d.ctl_ok("cancel", "--wait", held, runs)
     is_((state(held), d.job(held)["waiting_for"]), ("canceled", None))
