@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "engine/forward.h"
@@ -85,6 +86,7 @@ forward_confirm(struct forward *f)
 			forward_finished(f, e);
 	}
 	f->unsure_ns = 0;
+	CRASH_POINT("ctxd.lines.taken");
 }
 
 /* The journal is gone, and with it what it had not read. */
@@ -129,6 +131,7 @@ save_one(struct forward *f, struct forward_job *e)
 
 	row_of(e, &row);
 	e->dirty = false;
+	CRASH_COMMIT("ctxd.place");
 	return store_forward_place(f->engine->store, &row);
 }
 
@@ -240,6 +243,7 @@ write_finished(struct forward *f, struct finished_fx *x)
 		if (r < 0 || x->n == ARRAY_SIZE(x->v))
 			break;
 		row_of(e, &row);
+		CRASH_COMMIT("ctxd.forwarded");
 		r = store_forward_done(g->store, &row, e->keep ? 0 : kept_bytes(g, e));
 		x->v[x->n].id = e->id;
 		x->v[x->n++].attempt = e->attempt;

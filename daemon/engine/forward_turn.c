@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/err.h"
 #include "base/journal.h"
 #include "base/mem.h"
@@ -96,9 +97,11 @@ send_line(const struct piece *p, const char *line, size_t n, bool newline)
 	};
 	int r = journal_link_send(p->f->link, v, ARRAY_SIZE(v));
 
-	if (r == 0)
-		p->s->sent += n + newline;
-	return r;
+	if (r < 0)
+		return r;
+	p->s->sent += n + newline;
+	CRASH_POINT("ctxd.line.sent");
+	return 0;
 }
 
 /* All whole lines, and what is too long for one; the rest stays. *RET_LEFT: so many bytes. 0 or

@@ -13,6 +13,7 @@ and seen by the witness, who has no exit status does not claim one, and nothing 
 
   points.t [-v] [PATTERN...]   only the trials whose `point/while/column` holds one of these texts
 """
+import base64
 import concurrent.futures
 import os
 import re
@@ -22,7 +23,9 @@ import traceback
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "scenario", "lib"))
 import ctxtest  # noqa: E402
-from crashlib import HOUR, Trial  # noqa: E402
+from crashlib import BOUND, HOUR, Trial  # noqa: E402
+from journal import Journal  # noqa: E402
+from varlink import Varlink  # noqa: E402
 
 ROOT = ctxtest.ROOT
 COLUMNS = ["point", "while", "on disk and in the run directory then", "alone", "and its partner", "all", "the machine"]
@@ -85,8 +88,14 @@ class Op:
     def do(self):
         raise NotImplementedError
 
+    def dead(self, machine):
+        """The death is over, and nothing is started again yet."""
+
     def release(self):
         """What is needed for everything to come to its end."""
+
+    def done(self):
+        """The trial is over, however it went."""
 
     def outcome(self):
         raise NotImplementedError
@@ -404,6 +413,92 @@ class Prune(Op):
         return got
 
 
+class Journaled(Op):
+    """A job that prints, and [output] to = journal. The witness is the journal: it has read what the row says that it has, each line of the
+    file came to it, those behind that place after the death, and the file went when the row said that it has all."""
+
+    conf = "[output]\nto = journal\n"
+    text = b"".join(b"line %d\n" % i for i in range(40))
+
+    def __init__(self, t):
+        super().__init__(t)
+        self.j = Journal(t.d.dir)
+        t.d.env.update(self.j.env)
+
+    def do(self):
+        more = os.path.join(self.t.d.dir, "gate-more")
+        os.mkfifo(more)
+        part = "while [ $i -lt %d ]; do echo line $i; i=$((i+1)); done"
+        self.id = self.t.submit(key=self.key, gate="g", sh=f"i=0; {part % 20}; read x <{more}; {part % 40}")
+        self.printed()
+        self.t.wait_crash()
+
+    def until(self, fn):
+        self.t.wait(lambda: self.t.check_crash() or fn(), "the lines, or the job")
+
+    def printed(self):
+        self.until(lambda: self.t.go("more"))
+        self.until(lambda: self.j.count(self.id) >= 40)
+
+    def dead(self, machine):
+        """Right after the death. What lies in the journal's socket is lost with the machine."""
+        if machine:
+            self.j.away()
+            self.j.back()
+        self.j.go_on()
+        self.t.wait(lambda: not self.j.pending(), "the journal to read what it was sent")
+        row = self.t.sql("SELECT job, out_at, done FROM forward")
+        self.id, self.place, self.over = row[0] if row else (None, 0, 0)
+        self.had = self.j.of(self.id) if row else []
+        try:
+            with open(os.path.join(self.t.d.state, "output", "0", f"{self.id}.1.log"), "rb") as f:
+                self.left = f.read()
+        except FileNotFoundError:
+            self.left = None
+
+    def release(self):
+        self.t.go("more")
+        self.t.go("g")
+
+    def outcome(self):
+        j = self.one()
+        ran = self.ran(j)
+        assert self.left is not None or self.over or self.place == 0, "the file is gone, its row does not say that the journal has it"
+        assert sum(len(e[b"MESSAGE"]) + 1 for e in self.had) >= self.place, f"{self.place} bytes that the journal had not read"
+        self.t.wait(lambda: not self.t.call("Stats")["journal_waiting"], "the journal to have all of it")
+        self.t.wait(lambda: not self.t.outputs(), "the file to go")
+        data, sent = self.j.file(j["id"])[0], self.j.of(j["id"])[len(self.had):]
+        assert not self.j.wrong, self.j.wrong
+        assert data == (self.text if ran == "once" else self.left or b""), f"the journal has {data}, the file had {self.left}"
+        if sent:
+            assert int(sent[0][b"CTX_OFFSET"]) == self.place, f"it was told again from {sent[0]} on, the row says {self.place}"
+        link = Varlink(self.t.d.sock, BOUND)
+        read = b"".join(base64.b64decode(r["data"]) for r in link.call_more("Logs", id=j["id"]))
+        link.close()
+        assert read == data, f"Logs gives {read}"
+        return "sent" if ran == "once" else f"{ran}, sent"
+
+    def done(self):
+        self.j.away()
+
+
+class JournaledEnd(Journaled):
+    def printed(self):
+        super().printed()
+        self.until(lambda: self.t.go("g"))
+
+
+class JournalFull(Journaled):
+    """It reads nothing any more before the death."""
+
+    def printed(self):
+        self.until(lambda: self.j.count(self.id) >= 20)
+        self.j.hold()
+        self.until(lambda: self.t.go("more"))
+        self.until(self.j.pending)
+        self.until(lambda: self.t.go("g"))
+
+
 class Adopt(Gated):
     armed_first = "ctxd.hello.read"
 
@@ -417,7 +512,8 @@ class Adopt(Gated):
 OPS = {"start": Start, "submit": Submit, "stdin": Stdin, "queue": Queue, "progress": Progress, "extend": Extend, "self-extend": SelfExtend,
        "cancel": Cancel, "cancel now": CancelNow, "shutdown": ShutDown, "deadline": Deadline, "cancel queued": CancelQueued, "scope": Scope,
        "tree": Tree, "retry": Retry, "retry by itself": RetryByItself,
-       "resolve": Resolve, "prune": Prune, "lost": Lost, "unborn": Unborn, "adopt": Adopt}
+       "resolve": Resolve, "prune": Prune, "lost": Lost, "unborn": Unborn, "adopt": Adopt, "journal": Journaled, "journal end": JournaledEnd,
+       "journal full": JournalFull}
 
 
 # A trial -----------------------------------------------------------------------------------------------------------------
@@ -442,6 +538,7 @@ def trial(point, op_name, column, promised):
         t.died()
         if column == "the machine":
             t.reboot()
+        op.dead(column == "the machine")
         t.recover()
         t.settle(op.release)
         bad, told = t.missing(), t.told
@@ -459,6 +556,7 @@ def trial(point, op_name, column, promised):
     except Exception:
         return traceback.format_exc() + "\n".join(t.tell())
     finally:
+        op.done()
         t.close()
 
 

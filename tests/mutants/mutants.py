@@ -51,6 +51,8 @@ MUTANTS = [
      "\t\tif (l)\n\t\t\tlive_free(l);\n", "tests/scenario/42-faults.t"),
     ("P9", "a commit that failed is taken for one that did not", "daemon/engine/txn.c", "\trun_effects(t, r);\n", "\trun_effects(t, 0);\n",
      "tests/scenario/41-storage.t"),
+    ("P9", "what lies in the journal's socket counts as read, and the journal goes", "daemon/engine/forward_place.c",
+     "\tif (list_empty(&f->unsure) || !journal_link_taken(f->link))\n", "\tif (list_empty(&f->unsure))\n", "tests/scenario/57-journal.t"),
     ("P10", "the run directory of an ended job is kept", "daemon/engine/finish.c",
      "\t\t\t(void)exec_forget(g->exec, f->job->id, f->attempt);\n", "", "tests/scenario/40-recovery.t"),
 ]

@@ -298,6 +298,23 @@ def _():
     logs_as_file(id, read_file(os.path.join(d.dir, "data")))
 
 
+@case("ctxd and the journal both die, with what was sent and not read, after the end of the job was written: it is sent again")
+def _():
+    all_taken()
+    gate = fifo(d, "unread")
+    j.hold()
+    id = d.submit(sh=f"echo one; echo two; echo three; read x <{gate}; echo four")["id"]
+    wait_until(j.pending, "lines to lie in the socket")
+    go(gate)
+    d.wait_end(id)
+    d.kill9()
+    j.away()
+    j.back()
+    d.start()
+    gone(id)
+    is_(j.file(id)[0], b"one\ntwo\nthree\nfour\n")
+
+
 @case("the journal full: jobs start, end and are submitted as ever; all arrives when it goes on")
 def _():
     j.hold()
