@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "store/store_db.h"
+#include "store/store_mend.h"
 #include "store/store_salvage.h"
 
 #define WORK_FILE STORE_FILE ".work"
@@ -123,6 +124,20 @@ store_copy_open(const char *dir, sqlite3 **ret)
 			   "PRAGMA writable_schema = ON; PRAGMA wal_autocheckpoint = 0;",
 			   NULL, NULL, NULL);
 	return 0;
+}
+
+int
+store_copy_mend(int dirfd, uint32_t *ret_pages)
+{
+	_close_ int fd = openat(dirfd, WORK_FILE, O_RDWR | O_CLOEXEC);
+	struct stat wal;
+
+	*ret_pages = 0;
+	if (fd < 0)
+		return -errno;
+	if (fstatat(dirfd, WORK_FILE "-wal", &wal, AT_SYMLINK_NOFOLLOW) == 0 && wal.st_size > 0)
+		return 0;
+	return store_mend(fd, ret_pages);
 }
 
 void

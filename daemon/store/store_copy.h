@@ -23,6 +23,9 @@ int store_copy_open(const char *dir, sqlite3 **ret);
 /* Give the copy, which nobody has open, the schema of FRESH, the empty database that is
  * STORE_NEW_FILE. 0 or -errno. */
 int store_copy_graft(int dirfd, sqlite3 *fresh);
+/* Make the inner pages of its tables anew that lead nowhere, while nobody has it open; nothing is
+ * done to one that has a WAL still. 0 or -errno. */
+int store_copy_mend(int dirfd, uint32_t *ret_pages);
 void store_copy_remove(int dirfd);
 
 #endif

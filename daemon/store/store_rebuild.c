@@ -382,7 +382,7 @@ drop_orphans(struct rebuild *b)
 			say(b,
 			    from == to ? "lost: job %" PRIu64 : "lost: jobs %" PRIu64 "-%" PRIu64,
 			    from, to);
-		if (id != to + 1)
+		if (id != to + 1 || to == 0)
 			from = id;
 		to = id;
 	}

@@ -232,6 +232,28 @@ close_copy(struct recover *v)
 	v->from = NULL;
 }
 
+/* The inner pages of its tables that are lost, as far as they can be made anew. */
+static int
+mend(struct recover *v)
+{
+	char line[96];
+	uint32_t pages = 0;
+	int r = 0;
+
+	(void)sqlite3_exec(v->from, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
+	close_copy(v);
+	r = store_copy_mend(v->dirfd, &pages);
+	if (r == 0)
+		r = store_copy_open(v->dir, &v->from);
+	if (r < 0)
+		return failed(v, r, "cannot mend its copy");
+	(void)snprintf(line, sizeof(line), "%" PRIu32 " pages that lead to others were made anew",
+		       pages);
+	if (pages > 0)
+		v->o->say(v->o->arg, line);
+	return 0;
+}
+
 static int
 rebuild(struct recover *v)
 {
@@ -239,6 +261,8 @@ rebuild(struct recover *v)
 
 	if (r == 0)
 		r = open_new(v);
+	if (r == 0)
+		r = mend(v);
 	if (r < 0)
 		return r;
 	if (!schema_readable(v)) {

@@ -148,16 +148,19 @@ copy_row(struct salvage *v)
 /* Is ID one that may be there? Behind a row whose number was damaged nothing would be looked for.
  */
 static bool
-plausible(const struct salvage *v, sqlite3_int64 id, uint64_t next)
+plausible(const struct salvage *v, sqlite3_int64 id)
 {
-	return id > 0 && (uint64_t)id >= next && (v->s->known == 0 || (uint64_t)id <= v->s->known);
+	return id > 0 && (v->s->known == 0 || (uint64_t)id <= v->s->known);
 }
 
-/* Scan from *NEXT on, and move it behind the last row read. 1: the end is reached; 0: what follows
- * cannot be read; or negative errno. */
+/* Scan from *NEXT on, and move it behind the last row that was saved; if there is none, behind the
+ * last one that was read. A page that lies where another one belongs has rows out of order, and
+ * maybe of another table: what follows it is not passed over. 1: the end is reached; 0: what
+ * follows cannot be read; or negative errno. */
 static int
 scan(struct salvage *v, uint64_t *next)
 {
+	uint64_t saved, seen = *next, from = *next;
 	sqlite3_int64 id;
 	int rc, r = 0;
 
@@ -165,18 +168,24 @@ scan(struct salvage *v, uint64_t *next)
 	(void)sqlite3_bind_int64(v->in, 1, (sqlite3_int64)*next);
 	while ((rc = sqlite3_step(v->in)) == SQLITE_ROW) {
 		id = sqlite3_column_int64(v->in, 0);
-		if (!plausible(v, id, *next)) {
+		if (!plausible(v, id)) {
 			v->s->bad++;
 			continue;
 		}
+		saved = v->s->saved;
 		r = copy_row(v);
 		if (r < 0)
 			return r;
-		*next = (uint64_t)id + 1;
-		v->s->max = (uint64_t)id;
+		seen = (uint64_t)id >= seen ? (uint64_t)id + 1 : seen;
+		if (v->s->saved > saved && (uint64_t)id >= *next) {
+			*next = (uint64_t)id + 1;
+			v->s->max = (uint64_t)id;
+		}
 	}
 	if (rc == SQLITE_NOMEM)
 		return -ENOMEM;
+	if (*next == from)
+		*next = seen;
 	return rc == SQLITE_DONE;
 }
 
