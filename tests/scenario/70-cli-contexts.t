@@ -557,7 +557,7 @@ def _():
     wait_until(lambda: d.logs(t), "the trap")
     d.ctl_ok("scope", "close", "--now", "--wait", stubborn)
     is_((d.job(t)["state"], d.job(t)["signal"]), ("canceled", 9))
-    refused(["scope", "close", free], 2)
+    refused(["scope", "close", free], 1)
     refused(["scope", "close", 999999], 3)
     for words in (["scope"], ["scope", "clsoe", s], ["scope", "close"], ["scope", "close", s, a], ["scope", "create", "true"],
                   ["scope", "close", "x"]):
