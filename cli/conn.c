@@ -45,6 +45,8 @@ say_invalid(const char *text)
 		{"values", "--value"},
 		{"trace", "--trace"},
 		{"stdin", "--stdin"},
+		{"data", "--stdin"},
+		{"note", "--note"},
 		{"warn_usec", "--warn"},
 		{"warn_signal", "--warn"},
 		{"watchdog_usec", "--watchdog"},

@@ -118,6 +118,8 @@ def _():
     id = d.submit("sleep", "1000")["id"]
     interrupt(id)
     is_([j["id"] for j in d.jobs(half_processed=True)], [id])
+    r = d.ctl("resolve", id, "--as", "succeeded", "--note", "two\nlines")
+    is_((r.code, r.err), (2, "ctxctl: --note: has control characters\n"))
     r = d.ctl("resolve", id, "--as", "succeeded", "--note", "all rows are there")
     is_((r.code, r.out), (0, f"job {id} resolved as succeeded\n"))
     job = d.job(id)
