@@ -191,8 +191,14 @@ turn_stream(struct forward *f, struct forward_job *e, const struct job *j, size_
 	if (output_truncated(fd, s->sent))
 		return cut_off(e, s);
 	n = output_read(fd, &end, f->piece, FORWARD_PIECE, &dropped);
-	if (n <= 0)
-		return n < 0 ? (int)n : FORWARD_IDLE;
+	if (n < 0)
+		return (int)n;
+	if (n == 0 && end == s->sent)
+		return FORWARD_IDLE;
+	if (n == 0) { /* nothing but a hole was left, and may be written behind it */
+		s->sent = end;
+		return FORWARD_MORE;
+	}
 	p.n = (size_t)n;
 	p.at = s->sent = end - p.n;
 	p.head = make_head(f, e, j, stream);

@@ -258,6 +258,22 @@ def _():
     to("journal")
 
 
+@case("a hole at the end, as long as a file may be, is no output: ctxd has nothing to do for it")
+def _():
+    gate = fifo(d, "hole")
+    longer = "for n in 8191P 16T 4T 1T; do truncate -s $n /proc/self/fd/1 && break; done"
+    id = d.submit(sh=f"head -c 4096 /dev/zero | tr '\\0' '\\n'; {longer} 2>/dev/null; read x <{gate}")["id"]
+    wait_until(lambda: d.job(id)["output"]["bytes"] >= 1 << 40, "the file to be long")
+    wait_until(lambda: len(j.of(id)) == 4096, "the lines before it")
+    wait_until(lambda: proc_state(d.proc.pid) == "S", "ctxd to be idle")
+    go(gate)
+    d.wait_end(id)
+    gone(id)
+    is_(len(j.of(id)), 4096)
+    data, dropped = d.output_dropped(id)
+    is_(data, b"\n" * 4096)
+
+
 # The journal in bad weather ----------------------------------------------------------------------------------------------
 
 
