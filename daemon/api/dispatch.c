@@ -293,8 +293,12 @@ call_execute(struct call *c, const struct varlink_call *vc, const struct method 
 	assert(m->args_size <= sizeof(args));
 	if (vc->upgrade)
 		return CALL_E_UPGRADE;
+	if (vc->bad_value)
+		return call_invalid(c, vc->bad_value, "%s", vc->bad_why);
 	r = varlink_args_decode(vc->params, m->spec, m->n_spec, &args, &c->parameter);
-	if (r > 0)
+	if (r == VARLINK_E_VALUE)
+		r = call_invalid(c, c->parameter, "a name is empty or has a '='");
+	else if (r > 0)
 		r = CALL_E_PARAMETER;
 	if (r == 0)
 		r = may_call(c, m);

@@ -19,6 +19,7 @@ enum {
 	DEPTH_MAX = 32,
 	CALL_CONTAINERS_MAX = 1024,
 	NAME_MAX_LEN = 255, /* of a method or error name */
+	VALUES_LOOSE = JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL,
 };
 
 int
@@ -92,8 +93,10 @@ json_why(const json_error_t *e)
 	return "not valid JSON";
 }
 
+/* VARLINK_E_VALUE: what is wrong may be a single value, see value_bad(). */
 static int
-message_load(json_t **ret, const char *msg, size_t len, size_t containers_max, const char **why)
+message_load(json_t **ret, const char *msg, size_t len, size_t containers_max, size_t flags,
+	     const char **why)
 {
 	json_error_t e;
 	bool no_memory;
@@ -103,12 +106,15 @@ message_load(json_t **ret, const char *msg, size_t len, size_t containers_max, c
 		*why = "nested too deeply, or too many arrays and objects";
 		return VARLINK_E_BAD;
 	}
-	root = varlink_memory_load(msg, len, &e, &no_memory);
+	root = varlink_memory_load(msg, len, flags, &e, &no_memory);
 	if (!root) {
 		if (no_memory)
 			return err_raise(-ENOMEM, "parse a message of %zu bytes", len);
 		*why = json_why(&e);
-		return VARLINK_E_BAD;
+		return json_error_code(&e) == json_error_numeric_overflow ||
+				       json_error_code(&e) == json_error_null_character
+			       ? VARLINK_E_VALUE
+			       : VARLINK_E_BAD;
 	}
 	if (!json_is_object(root)) {
 		json_decref(root);
@@ -178,20 +184,30 @@ interface_ok(const char *s, size_t n)
 	return dots > 0 && is_alnum(prev) && !(s[0] >= '0' && s[0] <= '9');
 }
 
+/* `interface.name.member`, as a method that is asked for: without its capital it is no method,
+ * which is an answer. */
+static bool
+asked_ok(const char *s)
+{
+	const char *dot = strrchr(s, '.');
+
+	if (!dot || strlen(s) > NAME_MAX_LEN || !interface_ok(s, (size_t)(dot - s)))
+		return false;
+	if (dot[1] == '\0' || (dot[1] >= '0' && dot[1] <= '9'))
+		return false;
+	for (const char *p = dot + 1; *p; p++)
+		if (!is_alnum(*p))
+			return false;
+	return true;
+}
+
 /* `interface.name.Member`: a method or an error. */
 static bool
 member_ok(const char *s)
 {
 	const char *dot = strrchr(s, '.');
 
-	if (!dot || strlen(s) > NAME_MAX_LEN || !interface_ok(s, (size_t)(dot - s)))
-		return false;
-	if (!(dot[1] >= 'A' && dot[1] <= 'Z'))
-		return false;
-	for (const char *p = dot + 1; *p; p++)
-		if (!is_alnum(*p))
-			return false;
-	return true;
+	return asked_ok(s) && dot[1] >= 'A' && dot[1] <= 'Z';
 }
 
 static int
@@ -201,7 +217,7 @@ call_fill(struct varlink_call *c, const char **why)
 	int r;
 
 	c->method = json_string_value(method);
-	if (!c->method || !member_ok(c->method)) {
+	if (!c->method || strlen(c->method) != json_string_length(method) || !asked_ok(c->method)) {
 		*why = "`method` is not an interface and a method name";
 		return VARLINK_E_BAD;
 	}
@@ -220,15 +236,57 @@ call_fill(struct varlink_call *c, const char **why)
 	return r;
 }
 
+/* Why V, read with VALUES_LOOSE, is no value for us; NULL: it is one. */
+static const char *
+value_bad(json_t *v)
+{
+	const char *key, *bad = NULL;
+	json_t *e;
+
+	if (json_is_string(v) && strlen(json_string_value(v)) != json_string_length(v))
+		return "holds a NUL character";
+	if (json_is_real(v) && !(json_real_value(v) < 0x1p63 && json_real_value(v) > -0x1p63))
+		return "a number is out of range";
+	for (size_t i = 0; !bad && i < json_array_size(v); i++)
+		bad = value_bad(json_array_get(v, i));
+	json_object_foreach (v, key, e)
+		bad = bad ? bad : value_bad(e);
+	return bad;
+}
+
+/* A call that is JSON, with a value that no parameter of ours can have: it is told which, as of any
+ * bad value. Only for that is it read with numbers that have lost their precision. */
+static int
+call_load_loose(struct varlink_call *c, const char *msg, size_t len)
+{
+	const char *key, *ignored;
+	json_t *v;
+	int r = message_load(&c->root, msg, len, CALL_CONTAINERS_MAX, VALUES_LOOSE, &ignored);
+
+	if (r == 0)
+		r = call_fill(c, &ignored);
+	if (r != 0)
+		return r < 0 ? r : VARLINK_E_BAD;
+	json_object_foreach (c->params, key, v) {
+		c->bad_why = value_bad(v);
+		c->bad_value = key;
+		if (c->bad_why)
+			return 0;
+	}
+	return VARLINK_E_BAD; /* it is elsewhere */
+}
+
 int
 varlink_call_parse(struct varlink_call *c, const char *msg, size_t len, const char **why)
 {
 	struct varlink_call call = {0};
 	int r;
 
-	r = message_load(&call.root, msg, len, CALL_CONTAINERS_MAX, why);
+	r = message_load(&call.root, msg, len, CALL_CONTAINERS_MAX, 0, why);
 	if (r == 0)
 		r = call_fill(&call, why);
+	else if (r == VARLINK_E_VALUE)
+		r = call_load_loose(&call, msg, len);
 	if (r != 0)
 		varlink_call_done(&call);
 	*c = call;
@@ -386,7 +444,9 @@ varlink_reply_parse(struct varlink_reply *r, const char *msg, size_t len, const 
 	struct varlink_reply reply = {0};
 	int rc;
 
-	rc = message_load(&reply.root, msg, len, SIZE_MAX, why);
+	rc = message_load(&reply.root, msg, len, SIZE_MAX, 0, why);
+	if (rc == VARLINK_E_VALUE)
+		rc = VARLINK_E_BAD;
 	if (rc == 0)
 		rc = reply_fill(&reply, why);
 	if (rc != 0)

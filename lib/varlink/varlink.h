@@ -17,8 +17,9 @@ struct buf;
 enum {
 	VARLINK_E_NONE = 1, /* no complete message yet */
 	VARLINK_E_TOO_BIG = 2,
-	VARLINK_E_BAD = 3
-}; /* not a Varlink message: close the connection */
+	VARLINK_E_BAD = 3,  /* not a Varlink message: close the connection */
+	VARLINK_E_VALUE = 4 /* of the right type, but not to be had */
+};
 
 /* First complete message in IN: 0 with *RET_MSG (inside IN, NUL-ended) and *RET_LEN (without the
  * NUL); the caller consumes LEN + 1. VARLINK_E_NONE, or VARLINK_E_TOO_BIG when more than MAX bytes
@@ -37,9 +38,12 @@ struct varlink_call {
 	const char *method; /* inside root: full name, interface and method */
 	json_t *params;     /* inside root; never NULL after parse (an empty object if absent) */
 	bool more, oneway, upgrade;
+	const char *bad_value; /* inside root: a parameter with \u0000 in a string, or a number that
+				* is out of range: then no parameter is to be used; else NULL */
+	const char *bad_why;   /* static text */
 };
-/* 0, VARLINK_E_BAD (WHY: static text), -ENOMEM. Depth is bounded; duplicate keys, \u0000 and
- * invalid UTF-8 are refused. */
+/* 0, VARLINK_E_BAD (WHY: static text), -ENOMEM. Depth is bounded; duplicate keys, invalid UTF-8,
+ * and \u0000 anywhere but in the value of a parameter are refused. */
 int varlink_call_parse(struct varlink_call *c, const char *msg, size_t len, const char **why);
 void varlink_call_done(struct varlink_call *c);
 
@@ -62,8 +66,8 @@ enum varlink_type {
 	VARLINK_BOOL,    /* bool */
 	VARLINK_STRING,  /* const char *, inside the call */
 	VARLINK_STRINGS, /* struct strv, owned by the arguments: varlink_args_done */
-	VARLINK_STRMAP,  /* [string]string -> struct strv of NAME=VALUE; a name with '=' or empty is
-			    invalid */
+	VARLINK_STRMAP,  /* [string]string -> struct strv of NAME=VALUE; a name that is empty or has
+			    a '=' is VARLINK_E_VALUE */
 	VARLINK_INTS,    /* struct varlink_ints, owned */
 	VARLINK_FLOAT,   /* double; a number written as an integer is one, too */
 };
@@ -79,8 +83,8 @@ struct varlink_arg {
 	size_t has_offset; /* of a `bool has_x`, set when given and not null; SIZE_MAX: none */
 };
 /* Decode PARAMS into the zeroed struct OUT. 0; VARLINK_E_BAD with *RET_PARAMETER = the offending
- * name (unknown, missing or wrongly typed; inside SPEC or PARAMS); -ENOMEM. A JSON null counts as
- * not given. Call varlink_args_done in each case. */
+ * name (unknown, missing or wrongly typed; inside SPEC or PARAMS), or VARLINK_E_VALUE; -ENOMEM. A
+ * JSON null counts as not given. Call varlink_args_done in each case. */
 int varlink_args_decode(json_t *params, const struct varlink_arg *spec, size_t n, void *out,
 			const char **ret_parameter);
 void varlink_args_done(const struct varlink_arg *spec, size_t n, void *out);

@@ -70,6 +70,7 @@ strings_decode(const json_t *list, struct strv *ret)
 static int
 strmap_decode(json_t *map, struct strv *ret)
 {
+	bool nameless = false;
 	size_t size = 0;
 	const char *key;
 	json_t *e;
@@ -79,10 +80,14 @@ strmap_decode(json_t *map, struct strv *ret)
 	if (!json_is_object(map))
 		return VARLINK_E_BAD;
 	json_object_foreach (map, key, e) {
-		if (!json_is_string(e) || key[0] == '\0' || strchr(key, '='))
+		if (!json_is_string(e))
 			return VARLINK_E_BAD;
+		if (key[0] == '\0' || strchr(key, '='))
+			nameless = true;
 		size += strlen(key) + 1 + json_string_length(e) + 1;
 	}
+	if (nameless)
+		return VARLINK_E_VALUE;
 	if (size == 0)
 		return 0;
 	r = strv_block(ret, size, json_object_size(map));
@@ -118,7 +123,7 @@ ints_decode(const json_t *list, struct varlink_ints *ret)
 	return 0;
 }
 
-/* 0, VARLINK_E_BAD, -ENOMEM. P is where the value goes. */
+/* 0, VARLINK_E_BAD, VARLINK_E_VALUE, -ENOMEM. P is where the value goes. */
 static int
 value_decode(json_t *v, enum varlink_type type, void *p)
 {

@@ -59,7 +59,7 @@ varlink_watch_memory(void)
 }
 
 static json_t *
-read_watched(const char *text, size_t len, json_error_t *e)
+read_watched(const char *text, size_t len, size_t flags, json_error_t *e)
 {
 	struct reading r;
 	json_t *root;
@@ -75,7 +75,7 @@ read_watched(const char *text, size_t len, json_error_t *e)
 		return NULL;
 	}
 	errno = 0;
-	root = json_loadb(text, len, JSON_REJECT_DUPLICATES, e);
+	root = json_loadb(text, len, flags | JSON_REJECT_DUPLICATES, e);
 	reading = NULL;
 	list_unlink(&r.blocks); /* the blocks stay linked with each other */
 	if (!root)
@@ -84,17 +84,17 @@ read_watched(const char *text, size_t len, json_error_t *e)
 }
 
 json_t *
-varlink_memory_load(const char *text, size_t len, json_error_t *e, bool *ret_short)
+varlink_memory_load(const char *text, size_t len, size_t flags, json_error_t *e, bool *ret_short)
 {
 	json_t *root;
 
 	if (watched) {
-		root = read_watched(text, len, e);
+		root = read_watched(text, len, flags, e);
 		*ret_short = !root && errno == ENOMEM;
 		return root;
 	}
 	errno = 0;
-	root = json_loadb(text, len, JSON_REJECT_DUPLICATES, e);
+	root = json_loadb(text, len, flags | JSON_REJECT_DUPLICATES, e);
 	*ret_short = errno == ENOMEM || (!root && json_error_code(e) == json_error_out_of_memory);
 	if (!*ret_short)
 		return root;

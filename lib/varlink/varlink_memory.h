@@ -8,6 +8,7 @@
 
 /* TEXT as JSON, a new reference; members given twice are refused. NULL: *RET_SHORT for want of
  * memory, else E says what is wrong with it. */
-json_t *varlink_memory_load(const char *text, size_t len, json_error_t *e, bool *ret_short);
+json_t *
+varlink_memory_load(const char *text, size_t len, size_t flags, json_error_t *e, bool *ret_short);
 
 #endif

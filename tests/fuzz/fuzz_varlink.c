@@ -84,7 +84,9 @@ message(const char *msg, size_t len)
 	struct varlink_reply r;
 	const char *why = NULL;
 
-	if (varlink_call_parse(&c, msg, len, &why) == 0) {
+	if (varlink_call_parse(&c, msg, len, &why) == 0 && c.bad_value) {
+		assert(c.bad_why && json_object_get(c.params, c.bad_value));
+	} else if (c.root) {
 		decode(c.params);
 		again(&c);
 	} else {

@@ -174,7 +174,7 @@ def _():
             ("Submit", {"argv": "true"}, "InvalidParameter", {"parameter": "argv"}),
             ("Submit", {"argv": ["true", 1]}, "InvalidParameter", {"parameter": "argv"}),
             ("Submit", {"argv": ["true"], "env": {"A": 1}}, "InvalidParameter", {"parameter": "env"}),
-            ("Submit", {"argv": ["true"], "env": {"A=B": "1"}}, "InvalidParameter", {"parameter": "env"}),
+            ("submit", {"argv": ["true"]}, "MethodNotFound", {"method": "io.ctxd.submit"}),
             # what later versions bring is refused, never accepted and ignored
             ("Submit", {"argv": ["true"], "executor": "slurm"}, "InvalidParameter", {"parameter": "executor"}),
             ("Submit", {"argv": ["true"], "inherit": ["cancel"]}, "ExpectedMore", {}),
@@ -193,6 +193,13 @@ def _():
         for field, params in (
             ("argv", {"argv": []}),
             ("argv", {"argv": [""]}),
+            ("argv", {"argv": ["true", "a\0b"]}),
+            ("env", {"env": {"A=B": "1"}}),
+            ("env", {"env": {"": "1"}}),
+            ("env", {"env": {"A": "1\0"}}),
+            ("timeout_usec", {"timeout_usec": 2**63}),
+            ("timeout_usec", {"timeout_usec": -(10**30)}),
+            ("parent", {"parent": 10**20, "timeout_usec": 1000000}),
             ("cwd", {"cwd": "tmp"}),
             ("cwd", {"cwd": "/" + "x" * 5000}),
             ("name", {"name": "a\tb"}),

@@ -72,8 +72,8 @@ def _():
                  b'{"method":"io.ctxd.Stats","more":1}\0', b'{"method":"io.ctxd.Stats","oneway":"yes"}\0',
                  b'{"method":"io.ctxd.Stats","more":true,"oneway":true}\0',
                  b'{"method":"io.ctxd.Stats","method":"io.ctxd.Reload"}\0', b'{"method":"io.ctxd.Stats"} x\0',
-                 b'{"method":"io.ctxd.Get","parameters":{"id":99999999999999999999}}\0',
-                 b'{"method":"io.ctxd.Submit","parameters":{"argv":["a\\u0000b"]}}\0',
+                 b'{"method":"io.ctxd.Get","id":99999999999999999999}\0',
+                 b'{"method":"io.ctxd.Stats\\u0000","parameters":{}}\0',
                  b'{"method":"io.ctxd.Submit","parameters":{"argv":["\xff\xfe"]}}\0',
                  b'{"method":"io.ctxd.Submit","parameters":{"argv":["\\ud800"]}}\0', bytes(range(1, 256)) + b"\0"):
         is_(raw(junk), b"", f"{junk[:40]}")

@@ -240,7 +240,8 @@ TEST(call_strings_that_are_refused)
 	ok(refused("{\"method\":\"a.b.C\",\"method\":\"a.b.D\"}"));
 	ok(refused("{\"method\":\"a.b.C\",\"parameters\":{\"x\":1,\"x\":2}}"));
 	ok(refused("{\"method\":\"a.b.C\",\"parameters\":{\"x\":1,\"\\u0078\":2}}"));
-	ok(refused("{\"method\":\"a.b.C\",\"parameters\":{\"x\":\"a\\u0000b\"}}"));
+	ok(refused("{\"method\":\"a.b.C\\u0000\",\"parameters\":{\"x\":\"a\\u0000b\"}}"));
+	ok(refused("{\"method\":\"a.b.C\",\"y\":\"a\\u0000b\"}"));
 	ok(refused("{\"method\":\"a.b.C\",\"parameters\":{\"a\\u0000b\":1}}"));
 	ok(refused("{\"method\":\"a.b.C\",\"parameters\":{\"x\":\"\xff\"}}"));
 	ok(refused("{\"method\":\"a.b.C\",\"parameters\":{\"x\":\"\xc0\x80\"}}"));
@@ -252,21 +253,52 @@ TEST(call_strings_that_are_refused)
 TEST(call_numbers_too_large)
 {
 	ok(accepted("{\"method\":\"a.b.C\",\"parameters\":{\"x\":9223372036854775807}}"));
-	ok(refused("{\"method\":\"a.b.C\",\"parameters\":{\"x\":9223372036854775808}}"));
-	ok(refused("{\"method\":\"a.b.C\",\"parameters\":{\"x\":-9223372036854775809}}"));
 	ok(refused("{\"method\":\"a.b.C\",\"parameters\":{\"x\":1e999}}"));
+	ok(refused("{\"method\":\"a.b.C\",\"y\":9223372036854775808}"));
+}
+
+/* JSON it is, and a call; the parameter that cannot be is named. */
+TEST(call_bad_values)
+{
+	static const struct {
+		const char *params, *name;
+	} bad[] = {
+		{"{\"id\":9223372036854775808}", "id"},
+		{"{\"id\":1,\"usec\":99999999999999999999}", "usec"},
+		{"{\"id\":1,\"usec\":-9223372036854775809}", "usec"},
+		{"{\"id\":1,\"ids\":[1,2,18446744073709551616]}", "ids"},
+		{"{\"argv\":[\"a\",\"b\\u0000c\"]}", "argv"},
+		{"{\"name\":\"\\u0000\"}", "name"},
+		{"{\"id\":1,\"env\":{\"A\":\"x\",\"B\":\"\\u0000x\"}}", "env"},
+		{"{\"id\":99999999999999999999,\"name\":\"a\\u0000\"}", "id"},
+	};
+	char msg[256];
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct varlink_call c;
+
+		snprintf(msg, sizeof(msg),
+			 "{\"method\":\"a.b.C\",\"oneway\":true,\"parameters\":%s}", bad[i].params);
+		is_int(parse(&c, msg), 0);
+		is_str(c.method, "a.b.C");
+		is_str(c.bad_value, bad[i].name);
+		ok(c.bad_why && c.bad_why[0] && c.oneway);
+		varlink_call_done(&c);
+	}
+	ok(reply_refused("{\"parameters\":{\"x\":\"\\u0000\"}}"));
+	ok(reply_refused("{\"parameters\":{\"x\":9223372036854775808}}"));
 }
 
 TEST(call_method_names)
 {
 	static const char *const bad[] = {
 		"",        "Get",          "a.Get",         "io.ctxd.",         ".Get",
-		"a..b.C",  ".a.b.C",       "a.b.c",         "a.b.C_d",          "a.b.9",
+		"a..b.C",  ".a.b.C",       "a.b.c_d",       "a.b.C_d",          "a.b.9",
 		"a-.b.C",  "a.-b.C",       "a b.c.D",       "io.ctxd.G\\u00e9", "1a.b.C",
 		"a/b.c.D", "io.ctxd.Get ", "io.ctxd.Get\\n"};
 	static const char *const good[] = {"io.ctxd.Get", "org.varlink.service.GetInfo",
 					   "a-b.c--d.E9", "io.systemd.UserDatabase.GetUserRecord",
-					   "a.1b.C"};
+					   "a.1b.C",      "a.b.c"};
 	char msg[128];
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -609,8 +641,7 @@ TEST(args_refused)
 		{"{\"id\":1,\"env\":[]}", "env"},
 		{"{\"id\":1,\"env\":{\"A\":1}}", "env"},
 		{"{\"id\":1,\"env\":{\"A\":null}}", "env"},
-		{"{\"id\":1,\"env\":{\"\":\"1\"}}", "env"},
-		{"{\"id\":1,\"env\":{\"A=B\":\"1\"}}", "env"},
+		{"{\"id\":1,\"env\":{\"A=B\":1}}", "env"},
 		{"{\"id\":1,\"ids\":1}", "ids"},
 		{"{\"id\":1,\"ids\":[1,2.5]}", "ids"},
 		{"{\"id\":1,\"ids\":[\"1\"]}", "ids"},
@@ -623,6 +654,23 @@ TEST(args_refused)
 
 		is_int(varlink_args_decode(j, spec, ARRAY_SIZE(spec), &a, &name), VARLINK_E_BAD);
 		is_str(name, bad[i].name);
+		varlink_args_done(spec, ARRAY_SIZE(spec), &a);
+		json_decref(j);
+	}
+}
+
+TEST(args_names_that_cannot_be)
+{
+	static const char *const bad[] = {"{\"id\":1,\"env\":{\"\":\"1\"}}",
+					  "{\"id\":1,\"env\":{\"A\":\"1\",\"A=B\":\"1\"}}"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct args a = {0};
+		const char *name = NULL;
+		json_t *j = json(bad[i]);
+
+		is_int(varlink_args_decode(j, spec, ARRAY_SIZE(spec), &a, &name), VARLINK_E_VALUE);
+		is_str(name, "env");
 		varlink_args_done(spec, ARRAY_SIZE(spec), &a);
 		json_decref(j);
 	}
