@@ -251,8 +251,11 @@ log_run(struct effect *fx, int result)
 void
 lifecycle_log(struct engine *g, const struct job *j, const char *what)
 {
-	struct log_fx *f = calloc(1, sizeof(*f));
+	struct log_fx *f;
 
+	if (!log_enabled(LOG_LVL_INFO))
+		return;
+	f = calloc(1, sizeof(*f));
 	if (f)
 		*f = (struct log_fx){.fx.run = log_run, .job = job_copy(j), .what = what};
 	if (!f || !f->job) {

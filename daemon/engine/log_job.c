@@ -199,7 +199,7 @@ log_job_edge(const struct job *j, const char *what)
 	log_values(j, &values);
 	f.n = 0;
 	if (log_has_fields())
-		collect(&f, j, what);
+		collect(&f, j, job_state_name(j->state));
 	log_fields(LOG_LVL_INFO, f.v, f.n,
 		   "job=%" PRIu64 " %s attempt=%u class=%s uid=%u%s%s%s%s%s%s%s trace=%s%.*s%s",
 		   j->id, what, j->attempt, j->class_name, j->uid, end, j->name ? " name=\"" : "",

@@ -252,6 +252,8 @@ insert(struct engine *g, struct job *j, struct strv *env, const struct depend *d
 		delay_arm(g);
 	if (!e && j->deadline_us > 0)
 		sched_overdue_arm(g);
+	if (!e)
+		lifecycle_log(g, j, "queued");
 	return e;
 }
 
