@@ -278,9 +278,14 @@ parse(int argc, char **argv, struct options *o)
 		{0},
 	};
 	bool user = false;
-	int c;
+	int c, at = 0;
 
-	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "", longs, &at)) != -1) {
+		/* That of a variable which is not set does not mean the current directory. */
+		if (optarg && optarg[0] == '\0') {
+			(void)fprintf(stderr, "ctxd: --%s: the path is empty\n", longs[at].name);
+			return -EINVAL;
+		}
 		if (c == USER)
 			user = true;
 		else if (c == SYSTEM)

@@ -76,6 +76,10 @@ def _():
         r = ctxd(*args)
         is_((r.code, r.out), (2, ""), " ".join(args))
         like(r.err, r"--help", " ".join(args))
+    for option in ("--config", "--state-dir", "--runtime-dir", "--socket"):  # a variable that was not set
+        r = ctxd(option, "", "--check-config")
+        is_((r.code, r.out), (2, ""), option)
+        like(r.err, rf"{option}: .*empty", option)
 
 
 @case("--version and --help into a full disk are no success")
