@@ -157,6 +157,20 @@ lock_dir(int fd, pid_t *ret_pid)
 	return r;
 }
 
+/* Whoever may open a directory may hold its lock, and that of system mode is for everybody to open:
+ * PID (0: not known) keeps us from starting only if it may be a ctxd. Two with one database meet at
+ * the lock of the state directory, which is for us alone; of two with another the spawner takes
+ * one. */
+static bool
+is_stranger(pid_t pid)
+{
+	char path[32];
+	struct stat st;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+	return pid <= 0 || stat(path, &st) < 0 || (st.st_uid != geteuid() && st.st_uid != 0);
+}
+
 /* Open DIR and lock it. OWN: it must be ours and writable; it is made if missing. */
 static int
 take_dir(const char *path, const char *what, bool own, struct ctx_err *e)
@@ -180,6 +194,12 @@ take_dir(const char *path, const char *what, bool own, struct ctx_err *e)
 		return ctx_err_set(e, 0, -errno, "%s directory %s cannot be written: %s", what,
 				   path, strerror(errno));
 	r = lock_dir(fd, &pid);
+	if (r == -EWOULDBLOCK && !own && is_stranger(pid)) {
+		log_warn("the %s directory %s is locked by process %d, which is no ctxd, "
+			 "continuing",
+			 what, path, (int)pid);
+		return take_fd(fd);
+	}
 	if (r == -EWOULDBLOCK && pid > 0)
 		return ctx_err_set(e, 0, r, "another ctxd (pid %d) uses the %s directory %s",
 				   (int)pid, what, path);

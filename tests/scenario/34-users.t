@@ -14,6 +14,7 @@ import resource
 import signal
 import socket
 import stat
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
@@ -630,6 +631,31 @@ def _():
         is_(job(i)["state"], "running")
         is_(job(i)["progress"], None)
     end(i, scope, mine["id"])
+
+
+def run_bg(uid, argv):
+    return subprocess.Popen(argv, user=uid, group=uid, extra_groups=[], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+
+
+@users_case("a lock on the run directory, which everybody may open, keeps no ctxd from starting")
+def _():
+    holder = run_bg(BOB, [sys.executable, "-c", f"""
+import fcntl, os, signal
+fcntl.flock(os.open({d.run!r}, os.O_RDONLY), fcntl.LOCK_EX)  # as soon as this ctxd ends
+print("held", flush=True)
+signal.pause()"""])
+    try:
+        d.stop()
+        is_(holder.stdout.readline(), b"held\n")
+        d.start()
+        reconnect()
+        like(d.log_text(), rf"the run directory {d.run} is locked by process {holder.pid}, which is no ctxd")
+        is_(wait_end(submit(alice, "true")["id"])["state"], "succeeded")
+    finally:
+        holder.kill()
+        holder.communicate()
+    d.stop()
+    d.start()
 
 
 @users_case("who makes a noise: what is left out of the log is counted, and hides nobody else")
