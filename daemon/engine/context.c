@@ -1,6 +1,7 @@
 /* context.c - what a new context takes from its parent and what it brings: values, trace, deadline,
  * cancellation. Nothing is written here: the row is the caller's. */
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -179,6 +180,8 @@ context_derive(struct engine *g, const struct requester *who, const struct conte
 		return err_raise(e, "take in a trace");
 	if (p && inherit & INHERIT_DEADLINE)
 		j->inherited_us = deadline_of(g, p);
+	if (p && inherit & INHERIT_DEADLINE && over(p))
+		notice_add(n, "deadline: none is inherited, as %" PRIu64 " is over already", p->id);
 	j->deadline_us = deadline_latest(j); /* until it starts */
 	return 0;
 }

@@ -202,6 +202,9 @@ set_storage_unavailable(struct ctxd_failure *f, const struct members *m)
 static int
 set_already_ended(struct ctxd_failure *f, const struct members *m)
 {
+	if (strcmp(m->b, "stopping") == 0) /* over for those who would derive from it */
+		return failure_set(f, CTXD_E_ALREADY_ENDED, "job %s is being stopped already",
+				   m->a);
 	return failure_set(f, CTXD_E_ALREADY_ENDED, "job %s has already ended%s%s", m->a,
 			   m->b[0] ? ": " : "", m->b);
 }

@@ -416,6 +416,11 @@ def _():
     d.cancel(p["id"])
     e = refused(d.submit, "AlreadyEnded", "true", parent=p["id"], inherit=["cancel"])
     is_(e, {"id": p["id"], "state": "stopping"})
+    like(d.ctl("submit", "-p", p["id"], "--attach", "true").err, f"^ctxctl: job {p['id']} is being stopped already\n")
+    over = f"deadline: none is inherited, as {p['id']} is over already"
+    for takes, notices in ((["values", "trace", "deadline"], [over]), (["values", "trace"], [])):
+        is_(d.call("Submit", argv=["true"], parent=p["id"], inherit=takes)["notices"], notices)
+        is_(d.call("Scope", parent=p["id"], inherit=takes)["notices"], notices)
     d.cancel(p["id"], now=True)
     wait_over(d, p["id"])
     e = refused(d.submit, "AlreadyEnded", "true", parent=p["id"], inherit=ALL)
