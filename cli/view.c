@@ -191,7 +191,7 @@ end_deadline(const struct view *v, struct buf *b)
 	else if (v->timeout_requested)
 		(void)buf_printf(b, ": asked %s",
 				 dur_format(dur_usec(v->timeout_requested), text, sizeof(text)));
-	if (v->timeout)
+	if (v->timeout && (v->started || v->is_scope)) /* else no time was counted */
 		(void)buf_printf(b, "%s granted %s", v->timeout_requested ? "," : ":",
 				 dur_format(dur_usec(v->timeout), text, sizeof(text)));
 	if (v->rule)

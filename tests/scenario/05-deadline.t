@@ -144,7 +144,8 @@ def _():
     id = in_time(build, (1, 5, 30))
     job = d.wait_end(id)
     is_((job["state"], job["started_at"], job["deadline_rule"]), ("deadline_exceeded", None, "absolute"))
-    is_(d.ctl("wait", id).code, 124)
+    r = d.ctl("wait", id)
+    is_((r.code, r.err), (124, f"ctxctl: job {id}: deadline exceeded (rule absolute); it was never started\n"), "no time was granted")
     d.ctl_ok("cancel", "--now", "--wait", first)
 
 
