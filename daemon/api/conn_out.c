@@ -143,12 +143,21 @@ conn_rewind(struct conn *c, size_t mark)
 	c->out.end = c->out.start + mark;
 }
 
+/* JOB: the one that it is about; 0: none that there is. */
+static void
+say_refused(struct conn *c, uint64_t job, const char *method, const char *error, const char *reason)
+{
+	if (log_rate_ok(&c->user->rate, LOG_BURST))
+		engine_log_about(c->api->engine, LOG_LVL_INFO, job,
+				 "refused uid=%u pid=%d %s: %s%s%s", c->peer.uid, (int)c->peer.pid,
+				 method, error, reason && *reason ? ": " : "",
+				 reason ? reason : "");
+}
+
 void
 conn_log_refused(struct conn *c, const char *method, const char *error, const char *reason)
 {
-	if (log_rate_ok(&c->user->rate, LOG_BURST))
-		log_info("refused uid=%u pid=%d %s: %s%s%s", c->peer.uid, (int)c->peer.pid, method,
-			 error, reason && *reason ? ": " : "", reason ? reason : "");
+	say_refused(c, 0, method, error, reason);
 }
 
 void
@@ -159,5 +168,6 @@ conn_refused(struct conn *c, const char *method, const struct refusal *r)
 	if (audit_concerns(r))
 		audit_refused(c->api->audit, c->peer.uid, (int)c->peer.pid, method, r);
 	else
-		conn_log_refused(c, method, errors_name(r), errors_text(r, text, sizeof(text)));
+		say_refused(c, r->kind == REFUSAL_NO_SUCH_JOB ? 0 : r->id, method, errors_name(r),
+			    errors_text(r, text, sizeof(text)));
 }

@@ -63,6 +63,9 @@ class Entries:
     def of(self, id):
         return [e for e in list(self.all) if e.get("CTX_ID") == str(id)]
 
+    def said(self, text):
+        return [e for e in list(self.all) if text in e["MESSAGE"]]
+
     def has(self, id, state, attempt=1):
         return any((e["CTX_STATE"], e["CTX_ATTEMPT"]) == (state, str(attempt)) for e in self.of(id))
 
@@ -90,7 +93,9 @@ def _():
         held = d.submit("--in", "1h", "-v", "request_id=r-18", "true")
         d.ctl_ok("hold", held)
         d.ctl_ok("cancel", held)
-        wait_until(lambda: got.has(held, "canceled") and got.has(i, "failed", 4) or d.log_text() != before, "the entries")
+        is_(d.ctl("hold", held).code, 1)
+        is_(d.ctl("cancel", "999").code, 3)
+        wait_until(lambda: got.said("NoSuchJob: job 999") and got.has(i, "failed", 4) or d.log_text() != before, "the entries")
         return (i, held) if d.log_text() == before else None
 
     i, held = wait_until(story, "a story that fits in the journal whole")
@@ -100,7 +105,9 @@ def _():
             is_(e["CTX_TRACE_ID"], d.job(id)["traceparent"].split("-")[1])
     is_([(e["CTX_ATTEMPT"], e["CTX_STATE"]) for e in got.of(i) if e["SYSLOG_IDENTIFIER"] == "ctxd"],
         [("1", "running"), ("1", "failed"), *((n, s) for n in "234" for s in ("queued", "running", "failed"))])
-    is_([e["CTX_STATE"] for e in got.of(held)], ["queued", "queued", "canceled"])
+    is_([e["CTX_STATE"] for e in got.of(held)], ["queued", "queued", "canceled", "canceled"])
+    like(got.of(held)[-1]["MESSAGE"], "^refused uid=.* AlreadyEnded: ")
+    is_(got.of(999), [], "there is no such job")
     d.stop()
     d.cleanup()
 
