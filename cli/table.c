@@ -115,7 +115,7 @@ static void
 put_cell(const struct table *t, size_t c, enum out_style style, const char *text, size_t column)
 {
 	size_t w = width_of(text, strlen(text)), pad = w < t->width[c] ? t->width[c] - w : 0;
-	bool colored = t->color && style != OUT_PLAIN;
+	bool colored = t->color && style != OUT_PLAIN && text[0];
 
 	if (t->column[c].right)
 		blanks(pad);

@@ -205,8 +205,11 @@ def _():
 
 @case("on a terminal: colour unless refused, lines cut to its width")
 def _():
+    d.wait_end(d.submit("-t", "1ms", "sleep", "1000"))  # its deadline has passed, and no time is left to show
     d.wait_end(d.submit("false", "x" * 100))
-    ok("\x1b[31m" in on_terminal("list"))
+    text = on_terminal("list")
+    ok("\x1b[31m" in text)
+    unlike(text, "\x1b\\[[0-9]+m\x1b", "what is empty has no colour")
     for args, env in ((["--no-color", "list"], {}), (["list", "--no-color"], {}), (["list"], {"NO_COLOR": "1"}),
                       (["list"], {"TERM": "dumb"})):
         text = on_terminal(*args, env=env)
