@@ -284,6 +284,17 @@ may_call(struct call *c, const struct method *m)
 			   "this is for root and administrators");
 }
 
+/* A parameter with a value that cannot be, see varlink.h: is there one of this name at all? */
+static int
+bad_value(struct call *c, const struct varlink_call *vc, const struct method *m)
+{
+	for (size_t i = 0; i < m->n_spec; i++)
+		if (strcmp(m->spec[i].name, vc->bad_value) == 0)
+			return call_invalid(c, vc->bad_value, "%s", vc->bad_why);
+	c->parameter = vc->bad_value;
+	return CALL_E_PARAMETER;
+}
+
 static int
 call_execute(struct call *c, const struct varlink_call *vc, const struct method *m)
 {
@@ -294,7 +305,7 @@ call_execute(struct call *c, const struct varlink_call *vc, const struct method 
 	if (vc->upgrade)
 		return CALL_E_UPGRADE;
 	if (vc->bad_value)
-		return call_invalid(c, vc->bad_value, "%s", vc->bad_why);
+		return bad_value(c, vc, m);
 	r = varlink_args_decode(vc->params, m->spec, m->n_spec, &args, &c->parameter);
 	if (r == VARLINK_E_VALUE)
 		r = call_invalid(c, c->parameter, "a name is empty or has a '='");

@@ -171,6 +171,7 @@ def _():
             ("Get", {"id": "1"}, "InvalidParameter", {"parameter": "id"}),
             ("Get", {"id": 1.0}, "InvalidParameter", {"parameter": "id"}),
             ("Get", {"id": 1, "extra": True}, "InvalidParameter", {"parameter": "extra"}),
+            ("Get", {"id": 1, "extra": 2**70}, "InvalidParameter", {"parameter": "extra"}),
             ("Submit", {"argv": "true"}, "InvalidParameter", {"parameter": "argv"}),
             ("Submit", {"argv": ["true", 1]}, "InvalidParameter", {"parameter": "argv"}),
             ("Submit", {"argv": ["true"], "env": {"A": 1}}, "InvalidParameter", {"parameter": "env"}),
