@@ -217,14 +217,14 @@ int store_env_insert(struct store *s, uint64_t id, const struct strv *env);
 int store_env_ended(struct store *s, uint64_t id, int64_t ended_us);
 
 /* store_file.c: the files as they lie there, looked at without SQLite. */
-enum { STORE_FILE_ABSENT = 1, STORE_FILE_BAD = 2 };
+enum { STORE_FILE_ABSENT = 1, STORE_FILE_BAD = 2, STORE_FILE_ALIEN = 3 };
 struct store_file {
 	uint32_t application_id, user_version;
 	uint64_t bytes;
 	bool wal; /* committed frames lie in the WAL: it was not closed */
 };
-/* 0; STORE_FILE_ABSENT; STORE_FILE_BAD with *RET_WHY a static text that completes "ctxd.db …"; or
- * negative errno. */
+/* 0; STORE_FILE_ABSENT; STORE_FILE_BAD, or STORE_FILE_ALIEN if there is nothing to recover in it,
+ * with *RET_WHY a static text that completes "ctxd.db …"; or negative errno. */
 int store_file_look(int dirfd, struct store_file *ret, const char **ret_why);
 
 /* store_open.c uses this of store.c */

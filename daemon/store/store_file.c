@@ -267,12 +267,15 @@ store_file_look(int dirfd, struct store_file *ret, const char **ret_why)
 	}
 	*ret_why = "is not a regular file";
 	if (fd < 0 && errno == ELOOP)
-		return STORE_FILE_BAD;
+		return STORE_FILE_ALIEN;
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_raise(-errno, "cannot open " STORE_FILE);
 	if (!S_ISREG(st.st_mode))
-		return STORE_FILE_BAD;
+		return STORE_FILE_ALIEN;
 	f.bytes = (uint64_t)st.st_size;
+	*ret_why = "is empty";
+	if (f.bytes == 0 && (w.fd < 0 || fstat(w.fd, &st) < 0 || st.st_size == 0))
+		return STORE_FILE_ALIEN;
 	r = look(fd, &w, &f, ret_why);
 	if (r == 0)
 		*ret = f;

@@ -206,6 +206,8 @@ store_judge(struct store_opening *o, struct store_file *ret)
 	r = store_file_look(o->dirfd, ret, &why);
 	if (r == STORE_FILE_BAD)
 		return store_open_refused(o, why);
+	if (r == STORE_FILE_ALIEN)
+		return refused_whole(o, why);
 	if (r < 0)
 		return store_open_failed(o, r, "cannot read it");
 	if (r == STORE_FILE_ABSENT)

@@ -101,9 +101,12 @@ look(struct recover *v)
 {
 	uint8_t h[HEADER] = {0};
 	struct stat st, wal = {0};
+	ssize_t r;
 	_close_ int fd =
 		openat(v->dirfd, STORE_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
+	if (fd < 0 && errno == ELOOP)
+		return refused(v, "is not a regular file");
 	if (fd < 0 && errno != ENOENT)
 		return failed(v, -errno, "cannot open it");
 	(void)fstatat(v->dirfd, STORE_FILE "-wal", &wal, AT_SYMLINK_NOFOLLOW);
@@ -111,10 +114,13 @@ look(struct recover *v)
 		return refused(v, "is not there");
 	if (fd < 0)
 		return judge_header(v, h, 0);
-	if (fstat(fd, &st) < 0 || file_read_full(fd, h, sizeof(h)) < 0)
+	if (fstat(fd, &st) < 0)
 		return failed(v, -errno, "cannot read it");
 	if (!S_ISREG(st.st_mode))
 		return refused(v, "is not a regular file");
+	r = file_read_full(fd, h, sizeof(h));
+	if (r < 0)
+		return failed(v, r, "cannot read it");
 	if (st.st_size == 0 && wal.st_size == 0)
 		return refused(v, "is empty: there is nothing to recover");
 	return judge_header(v, h, (uint64_t)st.st_size);

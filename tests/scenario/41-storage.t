@@ -155,6 +155,25 @@ def _():
     refused(path, "not a")
 
 
+@case("a directory, a link, a pipe and an empty file are refused, by --recover-db too, which is not advised for these")
+def _():
+    def link(path):
+        os.symlink(good(), path)
+
+    for n, (make, text) in enumerate(((os.mkdir, "regular file"), (link, "regular file"), (os.mkfifo, "regular file"),
+                                      (lambda p: open(p, "x", encoding="ascii").close(), "is empty"))):
+        path = os.path.join(d.dir, f"odd{n}", "ctxd.db")
+        os.mkdir(os.path.dirname(path), 0o700)
+        make(path)
+        for more in ([], ["--recover-db"]):
+            r = run([CTXD, "--user", "--state-dir", os.path.dirname(path), "--runtime-dir", d.run + "2", "--socket", d.sock + "2", *more],
+                    env=d.environment())
+            is_(r.code, 79, f"{text} {more}: {r.err}")
+            like(r.err, text)
+            unlike(r.err, "recover-db")
+        is_(os.listdir(os.path.dirname(path)), ["ctxd.db"])
+
+
 @case("a database cut in half is refused, untouched")
 def _():
     path = good()
