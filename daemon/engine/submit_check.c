@@ -138,10 +138,20 @@ submit_check_names(struct engine *g, const char *name, const char *class_name, s
 }
 
 static int
-check_root(struct engine *g, const struct requester *owner, struct refusal *r)
+not_ours(struct refusal *r)
 {
-	if (!g->system_mode || owner->uid != 0 || !exec_is_up(g->exec) ||
-	    exec_flags(g->exec) & WELCOME_ALLOW_ROOT)
+	return refusal_set(r, REFUSAL_NOT_PERMITTED, NULL,
+			   "this ctxd is uid %u's own: all its jobs are run as that user",
+			   geteuid());
+}
+
+/* Whose jobs are never run is told so now. In user mode that is root, who may do all else. */
+static int
+check_owner(struct engine *g, const struct requester *owner, struct refusal *r)
+{
+	if (!g->system_mode)
+		return owner->uid == geteuid() ? 0 : not_ours(r);
+	if (owner->uid != 0 || !exec_is_up(g->exec) || exec_flags(g->exec) & WELCOME_ALLOW_ROOT)
 		return 0;
 	return refusal_set(r, REFUSAL_NOT_PERMITTED, NULL,
 			   "jobs are not run as root here; to allow it, `systemctl edit "
@@ -154,9 +164,7 @@ int
 engine_submit_for(struct engine *g, const struct requester *who, struct refusal *r)
 {
 	if (!g->system_mode)
-		return refusal_set(r, REFUSAL_NOT_PERMITTED, NULL,
-				   "this ctxd is uid %u's own: all its jobs are run as that user",
-				   geteuid());
+		return not_ours(r);
 	if (!engine_is_admin(g, who))
 		return refusal_set(r, REFUSAL_NOT_PERMITTED, NULL,
 				   "submitting for other users is for root and administrators");
@@ -193,7 +201,7 @@ submit_check_moment(struct engine *g, const struct requester *who, const struct 
 	if (!e && a->deadline_us > 0 && a->not_before_us >= a->deadline_us)
 		e = refusal_set(r, REFUSAL_INVALID_ARGUMENT, "not_before",
 				"is not before deadline_at");
-	return e ? e : check_root(g, submit_owner(who, a), r);
+	return e ? e : check_owner(g, submit_owner(who, a), r);
 }
 
 int

@@ -324,6 +324,11 @@ def _():
         is_(os.stat(path).st_uid, NOBODY, path)
     write_file(e.conf, "[deadline]\ntimeout = 99s\n")
     is_([(c["key"], c["new"]) for c in e.call("Reload")["changes"]], [("timeout", "1m39s")], "it is that user's to steer")
+    with Varlink(e.sock) as root:
+        like(refused(root.call, "NotPermitted", "Submit", argv=["true"])["reason"], f"uid {NOBODY}'s own")
+        is_(root.call("Get", id=j["id"])["job"]["id"], j["id"], "all else is root's, too")
+    r = run([CTXCTL, "--socket", e.sock, "submit", "true"])
+    is_((r.code, r.out), (4, ""))
     e.cleanup()
 
 
