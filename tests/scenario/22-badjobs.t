@@ -308,8 +308,10 @@ def _():
         wrong_type("argv", argv=bad)
     is_(refused(d.call, "InvalidParameter", "Submit", cwd="/"), {"parameter": "argv"})
     is_(refused(d.call, "InvalidParameter", "Submit", argv=None), {"parameter": "argv"})
-    for bad in ([], "A=b", {"A": 1}, {"A": None}, {"": "x"}, {"A=B": "x"}):
+    for bad in ([], "A=b", {"A": 1}, {"A": None}):
         wrong_type("env", env=bad)
+    for bad in ({"": "x"}, {"A=B": "x"}, {"A": "x", "B": "\0"}):
+        invalid("env", argv=["true"], env=bad)
     is_(count(), before)
     j = d.submit("printf", "[%s]", "", "a", "")
     d.wait_end(j["id"])
