@@ -30,7 +30,7 @@ static const struct options_def defs[] = {
 	 offsetof(struct options, cause)},
 	{"now", 0, NULL, "kill at once, without stop signal and grace", OPTIONS_FLAG,
 	 offsetof(struct options, now)},
-	{"wait", 'w', NULL, "return when they have ended", OPTIONS_FLAG,
+	{"wait", 'w', NULL, "return when they have ended, and all below a scope", OPTIONS_FLAG,
 	 offsetof(struct options, wait)},
 	{"all-matching", 0, NULL,
 	 "instead of ids: all unfinished jobs that match the options below", OPTIONS_FLAG,
@@ -57,16 +57,19 @@ static const struct options_spec spec = {
 	false,
 };
 
+struct ids {
+	uint64_t *v; /* owned */
+	size_t n, room;
+};
 struct cancel {
 	struct cli *cli;
 	const struct options *o;
 	struct ctxd_client *c;
-	uint64_t *ids; /* owned */
-	size_t n;
-	uint64_t *live; /* owned: those that had not ended, to wait for */
-	size_t n_live;
-	int64_t begun; /* wall microseconds */
-	bool any;      /* printed */
+	struct ids ids;
+	struct ids live;   /* those that had not ended, to wait for */
+	struct ids scopes; /* over at once: what is attached below them is to be waited for */
+	int64_t begun;     /* wall microseconds */
+	bool any;          /* printed */
 	int exit;
 };
 
@@ -80,18 +83,18 @@ failed(struct cancel *x, int code)
 /* ---- which */
 
 static int
-add_id(struct cancel *x, uint64_t id, size_t *room)
+add_id(const struct cancel *x, struct ids *to, uint64_t id)
 {
-	if (x->n == *room) {
-		size_t more = *room ? *room * 2 : 64;
-		uint64_t *ids = reallocarray(x->ids, more, sizeof(*ids));
+	if (to->n == to->room) {
+		size_t more = to->room ? to->room * 2 : 64;
+		uint64_t *v = reallocarray(to->v, more, sizeof(*v));
 
-		if (!ids)
+		if (!v)
 			return conn_no_memory(x->cli);
-		x->ids = ids;
-		*room = more;
+		to->v = v;
+		to->room = more;
 	}
-	x->ids[x->n++] = id;
+	to->v[to->n++] = id;
 	return 0;
 }
 
@@ -99,7 +102,6 @@ static int
 receive_ids(struct cancel *x)
 {
 	bool continues = true;
-	size_t room = 0;
 	int r = 0;
 
 	while (continues && r == 0) {
@@ -112,7 +114,7 @@ receive_ids(struct cancel *x)
 			struct view v;
 
 			if (view_read(json_array_get(jobs, i), &v) == 0)
-				r = add_id(x, v.id, &room);
+				r = add_id(x, &x->ids, v.id);
 		}
 	}
 	return r;
@@ -129,31 +131,35 @@ find_matching(struct cancel *x)
 	r = conn_send(x->cli, x->c, "ListSummaries", params, CTXD_CALL_MORE);
 	if (r == 0)
 		r = receive_ids(x);
-	if (r == 0 && x->n == 0)
+	if (r == 0 && x->ids.n == 0)
 		out_error("no unfinished job matches");
 	return r;
 }
 
 /* ---- cancelling */
 
-static void
+static int
 canceled(struct cancel *x, const json_t *job)
 {
 	struct view v;
+	int r = 0;
 
 	if (view_read(job, &v) < 0) {
 		failed(x, conn_strange(x->cli, "job"));
-		return;
+		return 0;
 	}
 	if (!view_ended(&v))
-		x->live[x->n_live++] = v.id;
+		r = add_id(x, &x->live, v.id);
 	else if (v.ended < x->begun)
 		out_error("%s %" PRIu64 " had already ended: %s", v.noun, v.id, v.state);
-	if (!x->cli->json)
-		return;
+	if (r == 0 && v.is_scope)
+		r = add_id(x, &x->scopes, v.id);
+	if (r || !x->cli->json)
+		return r;
 	out_puts(x->any ? ",\n" : "\n");
 	out_json(job);
 	x->any = true;
+	return 0;
 }
 
 static int
@@ -162,10 +168,8 @@ receive_one(struct cancel *x)
 	_cleanup_(conn_jsonp) json_t *reply = NULL;
 	struct ctxd_failure why;
 
-	if (ctxd_receive(x->c, &reply, NULL, &why) == 0) {
-		canceled(x, json_object_get(reply, "job"));
-		return 0;
-	}
+	if (ctxd_receive(x->c, &reply, NULL, &why) == 0)
+		return canceled(x, json_object_get(reply, "job"));
 	failed(x, conn_fail(x->cli, &why));
 	return why.code == CTXD_E_LOST || why.code == CTXD_E_TIMEOUT || why.code == CTXD_E_PROTOCOL
 		       ? x->exit
@@ -178,36 +182,75 @@ cancel_all(struct cancel *x)
 	const struct options *o = x->o;
 	size_t sent = 0;
 
-	x->live = calloc(x->n ? x->n : 1, sizeof(*x->live));
-	if (!x->live)
-		return conn_no_memory(x->cli);
-	for (size_t got = 0; got < x->n; got++) {
-		for (; sent < x->n && sent < got + AHEAD; sent++) {
-			json_t *p = json_pack("{s:I, s:s*, s:b}", "id", (json_int_t)x->ids[sent],
-					      "cause", o->cause, "now", o->now);
-			int r = conn_send(x->cli, x->c, "Cancel", p, 0);
+	for (size_t got = 0; got < x->ids.n; got++) {
+		int r = 0;
 
-			if (r)
-				return r;
-		}
-		if (receive_one(x) != 0)
-			return x->exit;
+		for (; sent < x->ids.n && sent < got + AHEAD && r == 0; sent++)
+			r = conn_send(x->cli, x->c, "Cancel",
+				      json_pack("{s:I, s:s*, s:b}", "id",
+						(json_int_t)x->ids.v[sent], "cause", o->cause,
+						"now", o->now),
+				      0);
+		if (r == 0)
+			r = receive_one(x);
+		if (r)
+			return r;
 	}
 	return 0;
+}
+
+/* ---- waiting */
+
+/* Closing a scope that is over changes nothing, and tells what below it is still on its way. */
+static int
+look_below(struct cancel *x, uint64_t scope)
+{
+	_cleanup_(conn_jsonp) json_t *reply = NULL;
+	const json_t *reached;
+	int r = conn_call(x->cli, x->c, "Close", json_pack("{s:I}", "id", (json_int_t)scope),
+			  &reply);
+
+	reached = r ? NULL : json_object_get(reply, "reached");
+	for (size_t i = 0; i < json_array_size(reached) && r == 0; i++)
+		r = add_id(x, &x->live, (uint64_t)json_integer_value(json_array_get(reached, i)));
+	return r;
+}
+
+static int
+by_id(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
 }
 
 static int
 wait_all(struct cancel *x)
 {
+	struct ids *live = &x->live;
+	size_t n = 0;
+
+	for (size_t i = 0; i < x->scopes.n; i++) {
+		int r = look_below(x, x->scopes.v[i]);
+
+		if (r)
+			return r;
+	}
+	if (live->n == 0)
+		return 0;
+	qsort(live->v, live->n, sizeof(*live->v), by_id);
+	for (size_t i = 0; i < live->n; i++)
+		if (n == 0 || live->v[i] != live->v[n - 1])
+			live->v[n++] = live->v[i];
+
 	_cleanup_(follow_done) struct follow f = {
 		.cli = x->cli,
-		.ids = x->live,
-		.n = x->n_live,
+		.ids = live->v,
+		.n = n,
 		.end = true,
 		.tail = -1,
 	};
-
-	return x->n_live && follow(&f) ? f.exit : 0;
+	return follow(&f) ? f.exit : 0;
 }
 
 static int
@@ -254,11 +297,12 @@ run(struct cli *cli, const struct options *o, int argc, char **argv)
 	int r = check(cli, o, argc);
 
 	if (r == 0 && !o->all_matching)
-		r = options_ids(cli, argc, argv, &x.ids, &x.n);
+		r = options_ids(cli, argc, argv, &x.ids.v, &x.ids.n);
 	if (r == 0)
 		r = cancel(&x);
-	free(x.ids);
-	free(x.live);
+	free(x.ids.v);
+	free(x.scopes.v);
+	free(x.live.v);
 	(void)ctxd_close(x.c);
 	return r;
 }

@@ -557,6 +557,16 @@ def _():
     wait_until(lambda: d.logs(t), "the trap")
     d.ctl_ok("scope", "close", "--now", "--wait", stubborn)
     is_((d.job(t)["state"], d.job(t)["signal"]), ("canceled", 9))
+    for again in (False, True):  # it takes its time after the scope
+        s = scope()
+        t = d.submit("-p", scope("-p", s, "--attach"), "--attach", "--grace", "1s", "--shell", "trap '' TERM; echo on; while :; do sleep 0.02; done")
+        wait_until(lambda: d.logs(t), "the trap")
+        if again:
+            d.ctl_ok("cancel", s)
+            is_(d.job(t)["state"], "stopping")
+        r = d.ctl("cancel", "--wait", s, *([t] if again else []))
+        is_((r.code, r.out, r.err), (0, "", f"ctxctl: scope {s} had already ended: canceled\n" if again else ""))
+        is_((d.job(t)["state"], d.job(t)["signal"]), ("canceled", 9))
     refused(["scope", "close", free], 1)
     refused(["scope", "close", 999999], 3)
     for words in (["scope"], ["scope", "clsoe", s], ["scope", "close"], ["scope", "close", s, a], ["scope", "create", "true"],
