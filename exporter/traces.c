@@ -241,19 +241,30 @@ last_seq(const json_t *spans)
 	return (uint64_t)json_integer_value(json_object_get(last, "seq"));
 }
 
+/* Is there more than the N spans of this page, which may be few large ones? */
+static bool
+page_is_full(const json_t *answer, size_t n)
+{
+	json_int_t waiting = json_integer_value(json_object_get(answer, "waiting"));
+
+	return n == PAGE || (n > 0 && waiting > (json_int_t)n);
+}
+
 /* One page all the way. */
 static void
 work(struct traces *t, bool *ret_more)
 {
 	json_t *answer = NULL;
 	const json_t *spans;
+	bool full;
 	size_t n;
 
 	if (take(t, !*ret_more, &answer) < 0)
 		return;
 	spans = json_object_get(answer, "spans");
 	n = json_array_size(spans);
-	if (!*ret_more && n > 0 && n < PAGE) { /* the first after a rest */
+	full = page_is_full(answer, n);
+	if (!*ret_more && n > 0 && !full) { /* the first after a rest */
 		json_decref(answer);
 		rest(t, GATHER_MS);
 		*ret_more = true;
@@ -261,7 +272,7 @@ work(struct traces *t, bool *ret_more)
 	}
 	if (n > 0 && deliver(t, spans, 0, n) == 0)
 		(void)forget(t, last_seq(spans));
-	*ret_more = n == PAGE;
+	*ret_more = full;
 	json_decref(answer);
 }
 

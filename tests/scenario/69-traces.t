@@ -326,6 +326,24 @@ def _():
     c.stop()
 
 
+@case("large spans, of which few fit in an answer, are taken one answer after the other, without a rest in between")
+def _():
+    with Varlink(d.sock, 200) as v:
+        ids = [r["job"]["id"] for r in v.pipeline([("Submit", {"argv": ["true"], "values": {"big": "x" * 15000}})] * 200)]
+        v.call("Wait", ids=ids)
+    asks = []
+    relay = Relay("relay.large", lambda up, m: up and b'"io.ctxd.Spans"' in m and asks.append(b'"wait":true' in m.replace(b" ", b"")))
+    c = Collector()
+    e = Exporter(c.url, True, relay.path)
+    arrived(c, *ids)
+    wait_until(lambda: asks and asks[-1], "it to wait for more")
+    need(len(c.requests) > 4, "more than one answer")
+    is_(asks.count(True), 1, "only the last one waits")
+    e.stop()
+    relay.stop()
+    c.stop()
+
+
 @case("an outbox that is full drops what comes, counts it, and goes on")
 def _():
     d.configure("[traces]\noutbox = 5\n")
