@@ -155,20 +155,31 @@ scope_load(struct engine *g)
 
 /* ---- opening */
 
-/* Scopes take no place in the queue, yet there is an end to how many there may be. */
+/* Scopes take no place in the queue, yet there is an end to how many there may be: of all, and of
+ * one user, who is not to take them from the others. */
 static int
-check_room(struct engine *g, struct refusal *r)
+check_room(struct engine *g, uint32_t uid, struct refusal *r)
 {
 	struct store_counts c;
-	uint64_t most = (uint64_t)g->policy->queued;
+	uint64_t most = (uint64_t)g->policy->queued, own = 0;
 	int e = store_counts(g->store, &c);
 
 	if (e < 0)
 		return err_pass(e);
-	if (c.by_state[JOB_OPEN] < most)
+	if (c.by_state[JOB_OPEN] >= most) {
+		r->limit = most;
+		return refusal_set(r, REFUSAL_QUEUE_FULL, NULL, "too many scopes are open");
+	}
+	most = (uint64_t)g->policy->queued_per_user;
+	if (most == 0)
+		return 0;
+	e = store_scopes_of(g->store, uid, most, &own);
+	if (e < 0)
+		return err_pass(e);
+	if (own < most)
 		return 0;
 	r->limit = most;
-	return refusal_set(r, REFUSAL_QUEUE_FULL, NULL, "too many scopes are open");
+	return refusal_set(r, REFUSAL_QUEUE_FULL, NULL, "too many scopes of this user are open");
 }
 
 static int
@@ -213,7 +224,7 @@ engine_scope(struct engine *g, const struct requester *who, const struct scope_a
 		return refusal_draining(r);
 	e = submit_check_names(g, a->name, a->class_name, r);
 	e = e ? e : submit_check_times(a->timeout_us, a->deadline_us, r);
-	e = e ? e : check_room(g, r);
+	e = e ? e : check_room(g, who->uid, r);
 	e = e ? e : make_scope(g, who, a, &j, n, r);
 	if (e)
 		return e;

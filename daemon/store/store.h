@@ -103,6 +103,8 @@ int store_deadline_origin(struct store *s, uint64_t parent, int64_t inherited_us
 			  uint64_t *ret_id);
 /* Open scopes, by deadline. As store_live_each. */
 int store_scopes_each(struct store *s, store_job_fn fn, void *arg);
+/* How many UID has open, counted up to MOST. */
+int store_scopes_of(struct store *s, uint32_t uid, uint64_t most, uint64_t *ret);
 /* Earliest deadline_boot_ns of an open scope; STORE_E_NOT_FOUND. */
 int store_scope_next_deadline(struct store *s, int64_t *ret_boot_ns);
 /* Ids of open scopes with deadline_boot_ns <= NOW_NS; at most MAX. */

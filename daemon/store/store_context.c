@@ -20,6 +20,8 @@ const char *const store_context_sql[Q_N] = {
 		" SELECT origin, max(n) FROM up",
 	[Q_SCOPES] = "SELECT " STORE_COLUMNS " FROM job INDEXED BY job_scopes"
 		     " WHERE state = 4 ORDER BY deadline_boot_ns, id",
+	[Q_SCOPES_OF] = "SELECT count(*) FROM (SELECT 1 FROM job INDEXED BY job_scopes"
+			" WHERE state = 4 AND uid = ? LIMIT ?)",
 	[Q_SCOPE_NEXT_DEADLINE] = "SELECT deadline_boot_ns FROM job INDEXED BY job_scopes"
 				  " WHERE state = 4 AND deadline_boot_ns > 0 AND NOT is_broken(id)"
 				  " ORDER BY deadline_boot_ns LIMIT 1",
@@ -99,6 +101,23 @@ int
 store_scopes_each(struct store *s, store_job_fn fn, void *arg)
 {
 	return store_rows_each(s, Q_SCOPES, fn, arg);
+}
+
+int
+store_scopes_of(struct store *s, uint32_t uid, uint64_t most, uint64_t *ret)
+{
+	_reset_ sqlite3_stmt *st;
+	int r;
+
+	st = store_db_stmt(s, Q_SCOPES_OF, &r);
+	if (!st)
+		return r;
+	(void)sqlite3_bind_int64(st, 1, uid);
+	(void)sqlite3_bind_int64(st, 2, (sqlite3_int64)most);
+	r = store_db_row(s, st);
+	if (r > 0)
+		*ret = (uint64_t)sqlite3_column_int64(st, 0);
+	return r < 0 ? r : 0;
 }
 
 int

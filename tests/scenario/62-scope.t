@@ -206,6 +206,12 @@ def _():
     is_(refused(scope, "QueueFull"), {"limit": 3})
     close(ids[0])
     scope()
+    d.configure(CONF.format(queued="1000\nqueued_per_user = 4", most="1h"))
+    d.call("Reload")
+    fourth = scope()["id"]
+    is_(refused(scope, "QueueFull"), {"limit": 4}, "nor more of one user than that may have waiting")
+    close(fourth)
+    scope()
     d.configure(CONF.format(queued=1000, most="1h"))
     d.call("Reload")
     for j in d.jobs(states=["open"]):
