@@ -86,7 +86,13 @@ make(struct cli *cli, struct context *o, json_t *params)
 		first = why;
 		r = ctxd_call(c, "Scope", json_incref(params), &reply, &why);
 	}
-	return r < 0 ? context_fail(cli, &why) : made(cli, o, reply, first.text);
+	if (r == 0)
+		return made(cli, o, reply, first.text);
+	r = context_fail(cli, &why);
+	if (why.code == CTXD_E_QUEUE_FULL)
+		out_error("as many scopes may be open as jobs may wait; which are: ctxctl list "
+			  "--state open");
+	return r;
 }
 
 static int

@@ -209,6 +209,8 @@ def _():
     d.configure(CONF.format(queued="1000\nqueued_per_user = 4", most="1h"))
     d.call("Reload")
     fourth = scope()["id"]
+    r = d.ctl("scope", "create")
+    is_((r.code, r.err), (7, "ctxctl: the queue is full (limit 4)\nctxctl: as many scopes may be open as jobs may wait; which are: ctxctl list --state open\n"))
     is_(refused(scope, "QueueFull"), {"limit": 4}, "nor more of one user than that may have waiting")
     close(fourth)
     scope()
