@@ -201,9 +201,9 @@ asked_ok(const char *s)
 	return true;
 }
 
-/* `interface.name.Member`: a method or an error. */
+/* `interface.name.Member`: an error. */
 static bool
-member_ok(const char *s)
+error_ok(const char *s)
 {
 	const char *dot = strrchr(s, '.');
 
@@ -387,7 +387,7 @@ varlink_call_write(struct buf *out, const char *method, json_t *params, unsigned
 	struct jw j;
 	int r = 0;
 
-	if (!member_ok(method))
+	if (!asked_ok(method))
 		return err_raise(-EINVAL, "method name '%s'", method);
 	if (params && !json_is_object(params))
 		return err_raise(-EINVAL, "parameters of %s are no object", method);
@@ -421,7 +421,7 @@ reply_fill(struct varlink_reply *r, const char **why)
 
 	if (error && !json_is_null(error)) {
 		r->error = json_string_value(error);
-		if (!r->error || !member_ok(r->error)) {
+		if (!r->error || !error_ok(r->error)) {
 			*why = "`error` is not an error name";
 			return VARLINK_E_BAD;
 		}
