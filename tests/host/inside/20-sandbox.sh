@@ -1,6 +1,6 @@
 # 20-sandbox.sh - ctxd in its sandbox, as systemd makes it, and that of all this nothing reaches a job.
 # shellcheck shell=bash
-plan 46
+plan 48
 status_of() { sed -n "s/^$2:[[:space:]]*//p" "/proc/$1/status"; } # PID FIELD
 spaces() { # PID: its namespaces, in one line
 	local space
@@ -101,3 +101,17 @@ is "$(tr '\n' ' ' </ctx-test/followed)" "one two " "output is followed as it gro
 rm /home/alice/gate
 is "$(echo typed | as alice ctxctl run --stdin - -- cat)" typed "standard input is kept for a job"
 exits 0 "a backup is made" ctxctl backup /ctx-test/backup.db
+
+# Who is nobody to ctxd cannot keep it from starting.
+as bob python3 -c 'import fcntl, os, signal
+fcntl.flock(os.open("/run/ctxd", os.O_RDONLY), fcntl.LOCK_EX)
+with open("/home/bob/held", "w") as f:
+    f.write(str(os.getpid()))
+signal.pause()' &
+systemctl stop ctxd.service
+wait_until test -s /home/bob/held
+exits 0 "it starts though a stranger holds the lock of /run/ctxd" systemctl start ctxd.service
+exits 0 "and serves" as alice ctxctl run true
+kill "$(cat /home/bob/held)"
+wait $!
+rm /home/bob/held
