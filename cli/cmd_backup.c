@@ -122,20 +122,42 @@ put_in_place(int fd, const char *tmp, const char *path, bool force)
 }
 
 static int
+refuse(const char *path, const char *why)
+{
+	(void)fprintf(stderr, "ctxctl: %s is not replaced: %s\n", path, why);
+	return EXITCODE_FAILED;
+}
+
+/* Not a device, nor a database that somebody works on, whatever was asked for. */
+static int
+may_make(const struct cli *cli, const char *path, bool force)
+{
+	_free_ char *wal = text_format("%s-wal", path);
+	struct stat st;
+
+	if (!wal)
+		return conn_no_memory(cli);
+	if (lstat(path, &st) == 0 && !force) {
+		errno = EEXIST;
+		return cannot("make", path);
+	}
+	if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode))
+		return refuse(path, "it is not a regular file");
+	if (lstat(wal, &st) == 0)
+		return refuse(path, "it is in use, or was not closed: there is a -wal beside it");
+	return 0;
+}
+
+static int
 backup(const struct cli *cli, const char *path, bool force)
 {
 	_free_ char *tmp = text_format("%s.tmp", path);
 	_close_ int fd = -1;
 	uint64_t size = 0;
-	struct stat st;
-	int r;
+	int r = tmp ? may_make(cli, path, force) : conn_no_memory(cli);
 
-	if (!tmp)
-		return conn_no_memory(cli);
-	if (!force && lstat(path, &st) == 0) {
-		errno = EEXIST;
-		return cannot("make", path);
-	}
+	if (r)
+		return r;
 	if (unlink(tmp) < 0 && errno != ENOENT) /* of one that was ended */
 		return cannot("remove", tmp);
 	fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);

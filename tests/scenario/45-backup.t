@@ -102,6 +102,23 @@ def _():
     is_(d.ctl("backup", path + ".json", "--json").out, '{"file_bytes":%d}\n' % os.path.getsize(path + ".json"))
 
 
+@case("no device, link or directory is replaced, nor the database itself, --force or not")
+def _():
+    node = os.path.join(d.dir, "odd")
+    for make in (os.mkfifo, os.mkdir, lambda p: os.symlink("there", p)):
+        make(node)
+        r = d.ctl("backup", "--force", node)
+        is_(r.code, 1)
+        like(r.err, "not a regular file")
+        need(not os.path.isfile(node) or os.path.islink(node), "it is what it was")
+        (os.rmdir if os.path.isdir(node) else os.unlink)(node)
+    before = os.stat(d.db).st_ino
+    r = d.ctl("backup", "--force", d.db)
+    is_(r.code, 1)
+    like(r.err, "in use")
+    is_(os.stat(d.db).st_ino, before)
+
+
 @case("one who does not read what he asked for holds up nobody; one backup at a time")
 def _():
     with Varlink(d.sock) as slow, Varlink(d.sock) as other:
