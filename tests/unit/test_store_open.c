@@ -278,7 +278,7 @@ TEST(refuses_what_is_no_database)
 {
 	dir_new();
 	file_put("ctxd.db", 0, "", 0);
-	refused_as("is not an SQLite database");
+	refused_as("is empty");
 	file_put("ctxd.db", 0, "hello", 5);
 	refused_as("is not an SQLite database");
 	file_put("ctxd.db", 5000, "hello", 5);
