@@ -150,7 +150,8 @@ schema_readable(struct recover *v)
 {
 	static const char sql[] =
 		"SELECT group_concat(sql, ';') FROM (SELECT sql FROM sqlite_schema WHERE type ="
-		" 'table' AND name IN ('meta', 'job', 'history', 'job_env') ORDER BY name)";
+		" 'table' AND name IN ('meta', 'job', 'history', 'job_env', 'forward', 'outbox',"
+		" 'queue_control') ORDER BY name)";
 	sqlite3_stmt *st = NULL;
 	const char *want;
 	bool is = false;

@@ -232,6 +232,24 @@ def _():
     ok(starts(path) > 150, "no id is given twice")
 
 
+@case("the description of a table that jobs need not is damaged: its rows are saved")
+def _():
+    path = copy()
+    db = sqlite3.connect(path)
+    db.execute("INSERT INTO forward SELECT id, id, 1, 0, 1, 7, 0, 0, 0 FROM job")
+    db.commit()
+    db.close()
+    at = open(path, "rb").read().index(b"CREATE TABLE forward(")
+    patch(path, at, b"CREATE TABLE \x01orward(")
+    r = recover(path)
+    is_(r.code, 0, r.err)
+    like(r.out, "the usual one is assumed")
+    db = sqlite3.connect(f"file:{path}?immutable=1", uri=True)
+    is_(db.execute("SELECT count(*), sum(out_at) FROM forward").fetchall(), [(150, 1050)], r.out)
+    db.close()
+    is_(read(path)["job"], kept["job"])
+
+
 @case("cut at any length")
 def _():
     size = os.path.getsize(copy())
