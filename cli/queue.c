@@ -2,6 +2,7 @@
 #include "cli/queue.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "base/text.h"
@@ -74,6 +75,10 @@ queue_all(struct cli *cli, const char *method, json_t *params)
 		out_document(reply);
 	else
 		print_state(reply);
+	if (strcmp(method, "Drain") == 0 && !json_is_true(json_object_get(reply, "draining"))) {
+		out_error("the queue was resumed meanwhile");
+		return EXITCODE_FAILED;
+	}
 	return 0;
 }
 

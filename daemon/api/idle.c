@@ -26,7 +26,7 @@ idle_step(struct op *op, struct refusal *r)
 
 	(void)r;
 	CHECK_MAGIC(w, IDLE_MAGIC);
-	if (engine_running(w->engine) > 0)
+	if (engine_running(w->engine) > 0 && engine_drains(w->engine))
 		return OP_WAIT;
 	w->reply(w->engine, op->conn, w->n);
 	return OP_DONE;

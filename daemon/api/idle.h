@@ -1,4 +1,5 @@
-/* idle.h - an answer that comes when nothing runs any more: of Drain, of Shutdown. */
+/* idle.h - an answer that comes when nothing runs any more: of Drain, of Shutdown. Or as soon as
+ * somebody resumes: then nobody knows when that would be. */
 #ifndef CTXD_API_IDLE_H
 #define CTXD_API_IDLE_H
 

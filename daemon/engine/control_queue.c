@@ -121,6 +121,7 @@ engine_resume(struct engine *g, const struct requester *who, const char *class_n
 	e = e ? e : control_queue_load(g);
 	if (e < 0)
 		return err_pass(e);
+	events_changed(g); /* whoever waits for the end of a drain */
 	log_job_later(g, LOG_LVL_NOTICE, 0, "resumed by uid=%u: %s", who->uid,
 		      class_name ? class_name : "everything");
 	return 0;
@@ -139,6 +140,12 @@ engine_drain(struct engine *g, const struct requester *who)
 		"on",
 		who->uid);
 	return 0;
+}
+
+bool
+engine_drains(const struct engine *g)
+{
+	return control_queue_refuses(g);
 }
 
 void

@@ -246,6 +246,7 @@ int engine_pause(struct engine *g, const struct requester *who, const char *clas
 int engine_resume(struct engine *g, const struct requester *who, const char *class_name,
 		  struct refusal *r);
 int engine_drain(struct engine *g, const struct requester *who); /* take nothing, start nothing */
+bool engine_drains(const struct engine *g); /* is it so now, by that or by engine_shutdown? */
 /* What is said of the queue: FN for each paused class. */
 void engine_queue_each(const struct engine *g, void (*fn)(void *arg, const char *class_name),
 		       void *arg, bool *ret_all, bool *ret_drain);

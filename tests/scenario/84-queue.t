@@ -98,6 +98,21 @@ def _():
     is_(d.ctl("submit", "--wait", "true").code, 0)
 
 
+@case("drain --wait ends when somebody resumes, and says so")
+def _():
+    runs = d.submit("sleep", "1000")
+    d.wait_state(runs, "running")
+    p = d.ctl_bg("drain", "--wait", stdout=-1, stderr=-1)
+    wait_until(lambda: d.json("status")["draining"], "it to drain")
+    d.ctl_ok("resume", "batch")
+    with Varlink(d.sock) as v:
+        is_(v.call("Resume")["running"], 1)
+    out, err = p.communicate(timeout=120)
+    is_((p.returncode, out, err), (1, b"nothing is paused; 1 job is running\n", b"ctxctl: the queue was resumed meanwhile\n"))
+    is_(d.job(runs)["state"], "running")
+    d.ctl_ok("cancel", "--now", "--wait", runs)
+
+
 @case("a class that the configuration has no more can be resumed")
 def _():
     d.configure(CONF + "[class old]\n")
