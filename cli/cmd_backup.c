@@ -154,8 +154,11 @@ backup(const struct cli *cli, const char *path, bool force)
 	_free_ char *tmp = text_format("%s.tmp", path);
 	_close_ int fd = -1;
 	uint64_t size = 0;
-	int r = tmp ? may_make(cli, path, force) : conn_no_memory(cli);
+	int r;
 
+	if (!tmp)
+		return conn_no_memory(cli);
+	r = may_make(cli, path, force);
 	if (r)
 		return r;
 	if (unlink(tmp) < 0 && errno != ENOENT) /* of one that was ended */

@@ -63,6 +63,13 @@ be32at(const uint8_t *p)
 	return be16at(p) << 16 | be16at(p + 2);
 }
 
+/* Where cell I of the page P lies, whose head has HEAD bytes. */
+static uint32_t
+cell_at(const uint8_t *p, size_t head, size_t i)
+{
+	return be16at(p + head + 2 * i);
+}
+
 static void
 put_be16(uint8_t *p, uint32_t x)
 {
@@ -129,8 +136,10 @@ read_maps(struct mend *m)
 		if (first - 1 > m->pages || !read_page(m, first - 1, map))
 			return;
 		for (uint32_t i = 0; i < MAP_PAGES && first + i <= m->pages; i++) {
-			m->kind[first + i] = map[i * MAP_ENTRY];
-			m->parent[first + i] = be32at(map + i * MAP_ENTRY + 1);
+			const uint8_t *entry = map + (size_t)i * MAP_ENTRY;
+
+			m->kind[first + i] = entry[0];
+			m->parent[first + i] = be32at(entry + 1);
 		}
 	}
 }
@@ -152,7 +161,7 @@ is_sound(const struct mend *m, uint32_t page, const uint8_t *p)
 	    !is_below(m, be32at(p + 8), page))
 		return false;
 	for (uint32_t i = 0; i < cells; i++) {
-		at = be16at(p + INNER_HEAD + 2 * i);
+		at = cell_at(p, INNER_HEAD, i);
 		if (at < INNER_HEAD + 2 * cells || at + 4 > PAGE ||
 		    !is_below(m, be32at(p + at), page))
 			return false;
@@ -166,7 +175,7 @@ is_sound(const struct mend *m, uint32_t page, const uint8_t *p)
 static bool
 leaf_rowid(const uint8_t *p, uint32_t cells, uint32_t i, int64_t *ret)
 {
-	uint32_t at = be16at(p + LEAF_HEAD + 2 * i);
+	uint32_t at = cell_at(p, LEAF_HEAD, i);
 	uint64_t bytes, id;
 	size_t n;
 
@@ -195,7 +204,7 @@ end_rowid(const struct mend *m, uint32_t page, int type, bool last, int64_t *ret
 			       leaf_rowid(p, cells, last ? cells - 1 : 0, ret);
 		if (p[0] != TABLE_INNER || !is_sound(m, page, p))
 			return false;
-		at = last || cells == 0 ? 8 : be16at(p + INNER_HEAD);
+		at = last || cells == 0 ? 8 : cell_at(p, INNER_HEAD, 0);
 		page = be32at(p + at);
 	}
 	return false;
@@ -236,8 +245,8 @@ is_in_order(const struct mend *m, const uint8_t *p)
 	int64_t id;
 
 	for (uint32_t i = 0; i < cells && p[0] == TABLE_INNER; i++) {
-		at = be16at(p + INNER_HEAD + 2 * i);
-		next = i + 1 < cells ? be16at(p + INNER_HEAD + 2 * (i + 1)) : 8;
+		at = cell_at(p, INNER_HEAD, i);
+		next = i + 1 < cells ? cell_at(p, INNER_HEAD, i + 1) : 8;
 		if (get_varint(p + at + 4, p + PAGE, &key) == 0 ||
 		    (end_rowid(m, be32at(p + at), 0, true, &id) && (uint64_t)id > key) ||
 		    (end_rowid(m, be32at(p + next), 0, false, &id) && (uint64_t)id <= key))
@@ -278,7 +287,7 @@ count_listed(const struct mend *m, uint32_t page)
 		return 0;
 	cells = be16at(p + 3);
 	for (uint32_t i = 0; i <= cells && i < BELOW_MAX; i++) {
-		at = i < cells ? be16at(p + INNER_HEAD + 2 * i) : 8;
+		at = i < cells ? cell_at(p, INNER_HEAD, i) : 8;
 		child = at + 4 > PAGE ? 0 : be32at(p + at);
 		if (child > 2 && child <= m->pages &&
 		    (m->kind[child] != MAP_BELOW || m->parent[child] == page) &&
@@ -305,7 +314,7 @@ make_inner(uint8_t *p, const struct below *b, size_t n)
 			break;
 		at -= size;
 		memcpy(p + at, cell, size);
-		put_be16(p + INNER_HEAD + 2 * cells, at);
+		put_be16(p + INNER_HEAD + (size_t)2 * cells, at);
 	}
 	p[0] = TABLE_INNER;
 	put_be16(p + 3, cells);

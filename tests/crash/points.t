@@ -512,8 +512,8 @@ class Adopt(Gated):
 OPS = {"start": Start, "submit": Submit, "stdin": Stdin, "queue": Queue, "progress": Progress, "extend": Extend, "self-extend": SelfExtend,
        "cancel": Cancel, "cancel now": CancelNow, "shutdown": ShutDown, "deadline": Deadline, "cancel queued": CancelQueued, "scope": Scope,
        "tree": Tree, "retry": Retry, "retry by itself": RetryByItself,
-       "resolve": Resolve, "prune": Prune, "lost": Lost, "unborn": Unborn, "adopt": Adopt, "journal": Journaled, "journal end": JournaledEnd,
-       "journal full": JournalFull}
+       "resolve": Resolve, "prune": Prune, "lost": Lost, "unborn": Unborn, "adopt": Adopt, "journal": Journaled,
+       "journal end": JournaledEnd, "journal full": JournalFull}
 
 
 # A trial -----------------------------------------------------------------------------------------------------------------
