@@ -494,6 +494,13 @@ engine_running(const struct engine *g)
 	return 0;
 }
 
+bool
+engine_drains(const struct engine *g)
+{
+	(void)g;
+	return false;
+}
+
 int
 engine_shutdown(struct engine *g, const struct requester *who, int64_t within_us, uint64_t *ret_n)
 {
