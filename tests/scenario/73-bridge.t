@@ -83,6 +83,11 @@ def bridges():
     return [p for p in pids_with(b"bridge", ("cmdline",)) if p in pids_with(d.dir)]
 
 
+def connected(n):
+    """N connections at ctxd, and the one that asks."""
+    wait_until(lambda: d.call("Stats")["connections"] == n + 1, f"{n} connections")
+
+
 def bridge(*args, **kw):
     return subprocess.Popen([CTXCTL, *args, "bridge"], env=ctl_env(d.sock), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                             stderr=subprocess.PIPE, **kw)
@@ -295,8 +300,9 @@ def _():
     p = there_bg("run", "--shell", f"echo up; read x <{go}; echo down; exit 3")
     is_(p.stdout.readline(), b"up\n")
     id = d.json("list", "--state", "running")[-1]["id"]
+    connected(2)
     q = there_bg("wait", id)
-    wait_until(lambda: len(bridges()) >= 3, "the connections of both")
+    connected(3)  # who has never been connected gives up at once
     for x in (p, q):  # they notice when it is back: what they do meanwhile, and for how long, is in 71-cli-follow.t
         x.send_signal(signal.SIGSTOP)
     d.kill9()

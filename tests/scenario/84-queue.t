@@ -353,6 +353,7 @@ def _():
 def _():
     i = d.submit("--in", "1h", "true")
     d.ctl_ok("pause", "batch")
+    wait_until(lambda: "paused by" in d.log_text().splitlines()[-1], "the line of that, which comes after the answer")
     at = len(d.log_text())
     with failing(d.proc.pid, "pwrite64,fdatasync,fsync", "EIO"):
         for argv in (["pause"], ["pause", "default"], ["resume"], ["drain"], ["hold", i], ["reprioritize", "--priority", "7", i]):
@@ -362,7 +363,7 @@ def _():
     d.ctl_ok("hold", i)
     d.ctl_ok("resume")
     d.ctl_ok("cancel", "--wait", i)
-    like(d.log_text()[at:], rf"(?s)paused by uid=\d+: everything\n.*job={i} held by uid=\d+\n.*resumed by uid=\d+: everything\n")
+    d.wait_log(rf"(?s)paused by uid=\d+: everything\n.*job={i} held by uid=\d+\n.*resumed by uid=\d+: everything\n")
 
 
 @case("nothing is left")
