@@ -85,7 +85,7 @@ def bridges():
 
 def connected(n):
     """N connections at ctxd, and the one that asks."""
-    wait_until(lambda: d.call("Stats")["connections"] == n + 1, f"{n} connections")
+    wait_until(lambda: d.json("status")["connections"] == n + 1, f"{n} connections")
 
 
 def bridge(*args, **kw):
