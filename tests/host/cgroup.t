@@ -65,10 +65,14 @@ def boot(tmp):
             "-append", "console=ttyS0 quiet panic=-1 mitigations=off random.trust_cpu=on",
             "-serial", "file:" + path["console"], "-serial", "file:" + path["told"],
             "-drive", f"file={path['disk']},format=raw,if=virtio,cache=unsafe"]
-    try:
-        subprocess.run(argv, stdin=subprocess.DEVNULL, timeout=PATIENCE, check=False)
-    except subprocess.TimeoutExpired:
-        diag("the machine was stopped: it took too long")
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL) as machine:
+        try:
+            machine.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            with open(f"/proc/{machine.pid}/stat", encoding="ascii", errors="replace") as f:
+                ticks = sum(map(int, f.read().rpartition(")")[2].split()[11:13]))
+            machine.kill()
+            diag(f"the machine was stopped: it took too long, with {ticks / os.sysconf('SC_CLK_TCK'):.0f} s of CPU time")
     with open(path["console"], encoding="utf-8", errors="replace") as f:
         console = f.read().replace("\r", "").splitlines()
     with open(path["told"], encoding="utf-8", errors="replace") as f:
