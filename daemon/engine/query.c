@@ -29,7 +29,7 @@ query_output(struct engine *g, struct job *j)
 }
 
 void
-query_live_facts(struct engine *g, struct job *j)
+engine_live_facts(struct engine *g, struct job *j)
 {
 	const struct live *l = live_find(g, j->id);
 
@@ -45,12 +45,6 @@ query_live_facts(struct engine *g, struct job *j)
 	query_output(g, j);
 }
 
-void
-engine_live_facts(struct engine *g, struct job *j)
-{
-	query_live_facts(g, j);
-}
-
 int
 engine_get(struct engine *g, const struct requester *who, uint64_t id, struct job **ret,
 	   struct refusal *r)
@@ -58,7 +52,7 @@ engine_get(struct engine *g, const struct requester *who, uint64_t id, struct jo
 	int e = engine_fetch(g, who, id, ret, r);
 
 	if (e == 0)
-		query_live_facts(g, *ret);
+		engine_live_facts(g, *ret);
 	return e;
 }
 
@@ -90,7 +84,7 @@ list_one(void *arg, const struct job *j)
 
 	if (j->state == JOB_QUEUED) {
 		queued = *j;
-		query_live_facts(l->g, &queued);
+		engine_live_facts(l->g, &queued);
 		return l->fn(l->arg, &queued);
 	}
 	if (job_state_ended(j->state) || !live_find(l->g, j->id))
@@ -98,7 +92,7 @@ list_one(void *arg, const struct job *j)
 	copy = job_copy(j);
 	if (!copy)
 		return err_raise(-ENOMEM, "list a job");
-	query_live_facts(l->g, copy);
+	engine_live_facts(l->g, copy);
 	return l->fn(l->arg, copy);
 }
 

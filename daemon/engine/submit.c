@@ -351,7 +351,7 @@ engine_submit(struct engine *g, const struct requester *who, const struct submit
 		return e;
 	}
 	if (e == 0) {
-		query_live_facts(g, *ret_job);
+		engine_live_facts(g, *ret_job);
 		if (a->bound && !job_state_ended((*ret_job)->state))
 			engine_client_back(g, (*ret_job)->id);
 	}

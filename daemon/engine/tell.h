@@ -56,7 +56,5 @@ bool
 query_narrow(const struct engine *g, const struct requester *who, bool *has_uid, uint32_t *uid);
 /* How much output J has, by its files. */
 void query_output(struct engine *g, struct job *j);
-/* Fill in what only memory and the output files know of a job that runs. */
-void query_live_facts(struct engine *g, struct job *j);
 
 #endif

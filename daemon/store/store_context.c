@@ -129,25 +129,11 @@ store_scope_next_deadline(struct store *s, int64_t *ret_boot_ns)
 int
 store_scope_overdue(struct store *s, int64_t now_ns, uint64_t *ids, size_t max, size_t *ret_n)
 {
-	_reset_ sqlite3_stmt *st;
-	int r;
-
-	st = store_db_stmt(s, Q_SCOPE_OVERDUE, &r);
-	if (!st)
-		return r;
-	(void)sqlite3_bind_int64(st, 1, now_ns);
-	return store_db_ids(s, st, 2, ids, max, ret_n);
+	return store_db_ids_from(s, Q_SCOPE_OVERDUE, now_ns, ids, max, ret_n);
 }
 
 int
 store_bound(struct store *s, uint64_t after, uint64_t *ids, size_t max, size_t *ret_n)
 {
-	_reset_ sqlite3_stmt *st;
-	int r;
-
-	st = store_db_stmt(s, Q_BOUND, &r);
-	if (!st)
-		return r;
-	(void)sqlite3_bind_int64(st, 1, row_id(after));
-	return store_db_ids(s, st, 2, ids, max, ret_n);
+	return store_db_ids_from(s, Q_BOUND, row_id(after), ids, max, ret_n);
 }

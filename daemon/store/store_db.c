@@ -122,6 +122,20 @@ store_db_ids(struct store *s, sqlite3_stmt *st, int last, uint64_t *ids, size_t 
 }
 
 int
+store_db_ids_from(struct store *s, enum store_query q, int64_t from, uint64_t *ids, size_t max,
+		  size_t *ret_n)
+{
+	_reset_ sqlite3_stmt *st;
+	int r;
+
+	st = store_db_stmt(s, q, &r);
+	if (!st)
+		return r;
+	(void)sqlite3_bind_int64(st, 1, from);
+	return store_db_ids(s, st, 2, ids, max, ret_n);
+}
+
+int
 store_db_run(struct store *s, sqlite3_stmt *st)
 {
 	int rc = sqlite3_step(st), r = 0;

@@ -164,6 +164,9 @@ int store_db_ask(struct store *s, enum store_query q, int64_t *ret);
  * RET_N. 0 or negative errno. The caller resets. */
 int
 store_db_ids(struct store *s, sqlite3_stmt *st, int last, uint64_t *ids, size_t max, size_t *ret_n);
+/* The same of statement Q, whose only other parameter is FROM. */
+int store_db_ids_from(struct store *s, enum store_query q, int64_t from, uint64_t *ids, size_t max,
+		      size_t *ret_n);
 /* Run a changing statement to its end and reset it. 0 or negative errno; a failure poisons. */
 int store_db_run(struct store *s, sqlite3_stmt *st);
 /* Errno for SQLite's result code RC; the connection may be NULL. No trace. */

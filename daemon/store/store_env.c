@@ -81,14 +81,7 @@ store_env_ended(struct store *s, uint64_t id, int64_t ended_us)
 static int
 find_old(struct store *s, int64_t before_us, uint64_t *ids, size_t max, size_t *ret_n)
 {
-	_reset_ sqlite3_stmt *st;
-	int r;
-
-	st = store_db_stmt(s, Q_ENV_OLD, &r);
-	if (!st)
-		return r;
-	(void)sqlite3_bind_int64(st, 1, before_us);
-	return store_db_ids(s, st, 2, ids, max, ret_n);
+	return store_db_ids_from(s, Q_ENV_OLD, before_us, ids, max, ret_n);
 }
 
 int

@@ -97,14 +97,7 @@ store_forward_first(struct store *s, uint64_t job, struct store_forward *ret)
 int
 store_forward_jobs(struct store *s, uint64_t after, uint64_t *ids, size_t max, size_t *ret_n)
 {
-	_reset_ sqlite3_stmt *st = NULL;
-	int r;
-
-	st = store_db_stmt(s, Q_FORWARD_JOBS, &r);
-	if (!st)
-		return r;
-	(void)sqlite3_bind_int64(st, 1, (sqlite3_int64)after);
-	return store_db_ids(s, st, 2, ids, max, ret_n);
+	return store_db_ids_from(s, Q_FORWARD_JOBS, (sqlite3_int64)after, ids, max, ret_n);
 }
 
 int

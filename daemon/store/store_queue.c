@@ -112,14 +112,7 @@ store_queue_next_deadline(struct store *s, int64_t *ret_us)
 int
 store_queue_overdue(struct store *s, int64_t now_us, uint64_t *ids, size_t max, size_t *ret_n)
 {
-	_reset_ sqlite3_stmt *st;
-	int r;
-
-	st = store_db_stmt(s, Q_QUEUE_OVERDUE, &r);
-	if (!st)
-		return r;
-	(void)sqlite3_bind_int64(st, 1, now_us);
-	return store_db_ids(s, st, 2, ids, max, ret_n);
+	return store_db_ids_from(s, Q_QUEUE_OVERDUE, now_us, ids, max, ret_n);
 }
 
 int
