@@ -126,7 +126,7 @@ store_db_ids_from(struct store *s, enum store_query q, int64_t from, uint64_t *i
 		  size_t *ret_n)
 {
 	_reset_ sqlite3_stmt *st;
-	int r;
+	int r = 0;
 
 	st = store_db_stmt(s, q, &r);
 	if (!st)
