@@ -153,7 +153,7 @@ forward_started(struct engine *g, const struct job *j)
 	if (!g->forward)
 		return;
 	r = store_forward_first(g->store, j->id, &row);
-	if (e && (r != 0 || e->attempt == row.attempt)) { /* that never ran */
+	if (e && (r != 0 || e->attempt == j->attempt)) { /* that never ran */
 		forward_drop(e);
 		e = NULL;
 	}
