@@ -233,9 +233,15 @@ def _():
 
 @case("two attempts in a row: the first is sent before the second, both whole")
 def _():
-    flag = os.path.join(d.dir, "again")
-    id = d.submit(sh=f"echo attempt $CTX_ATTEMPT; [ -e {flag} ] || {{ : >{flag}; exit 1; }}", retries=1, backoff_usec=1000)["id"]
+    flag, gate = os.path.join(d.dir, "again"), fifo(d, "until-sent")
+    j.hold()  # what is sent lies there, and is not known to have been read
+    id = d.submit(sh=f"echo attempt $CTX_ATTEMPT; [ -e {flag} ] || {{ : >{flag}; read x <{gate}; exit 1; }}", retries=1,
+                  backoff_usec=1000)["id"]
+    d.submit(sh="for i in 1 2 3; do echo in the way; done")
+    wait_until(lambda: j.count(id) or j.pending(), "it to be sent")
+    go(gate)
     wait_until(lambda: d.job(id)["state"] == "succeeded", "the second attempt")
+    j.go_on()
     gone(id, 2)
     gone(id, 1)
     is_([e[b"MESSAGE"] for e in j.of(id)], [b"attempt 1", b"attempt 2"])
