@@ -146,14 +146,20 @@ call_put_notices(struct jw *j, const struct notices *n)
 }
 
 void
-call_reply_job(struct call *c, struct job *job)
+call_put_job(struct call *c, const struct job *job)
 {
 	struct jw j;
 
-	engine_live_facts(c->engine, job);
 	varlink_reply_open(&j, &c->conn->out);
 	jobjson_job(&j, "job", job);
 	varlink_reply_close(&j, false);
+}
+
+void
+call_reply_job(struct call *c, struct job *job)
+{
+	engine_live_facts(c->engine, job);
+	call_put_job(c, job);
 }
 
 static void

@@ -19,7 +19,7 @@ m_query_get(struct call *c, void *args)
 	if (r == 0)
 		r = engine_get(c->engine, c->who, (uint64_t)a->id, &job, &c->refusal);
 	if (r == 0)
-		call_reply_job(c, job);
+		call_put_job(c, job);
 	return r;
 }
 

@@ -210,7 +210,9 @@ int call_context(struct call *c, const struct args_context *a, struct context_ar
 void call_put_notices(struct jw *j, const struct notices *n);
 /* paused_classes, paused, draining: as was said, or DRAINING for another reason. */
 void call_put_queue(struct jw *j, const struct engine *g, bool draining);
-/* The whole answer of Get, Cancel, Extend, ...: { job }, with what is in no row filled in. */
+/* The whole answer of Get: { job }; and of Cancel, Extend, ..., with what is in no row filled in.
+ */
+void call_put_job(struct call *c, const struct job *job);
 void call_reply_job(struct call *c, struct job *job);
 
 #endif

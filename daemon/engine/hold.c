@@ -41,7 +41,6 @@ note(struct engine *g, const struct requester *who, struct job *j, const char *w
 		log_job_later(g, LOG_LVL_INFO, j->id, "job=%" PRIu64 " %s by uid=%u", j->id, text,
 			      who->uid);
 		audit_job(g, who, j, what);
-		engine_live_facts(g, j);
 	}
 	return r;
 }
